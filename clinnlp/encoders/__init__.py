@@ -1,0 +1,1 @@
+"""All that holds tensors: windows, text and image encoders, heads."""

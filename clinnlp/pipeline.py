@@ -1,0 +1,174 @@
+"""Pipeline: an ordered, checked list of stages over one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from clinnlp.errors import PipelineError
+from clinnlp.execution import read_input, run_stages
+from clinnlp.record import Record
+from clinnlp.stage import FunctionStage, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["OnError", "Pipeline"]
+
+OnError = Literal["raise", "keep"]
+
+
+class Pipeline:
+    """An ordered list of stages, checked when it is built, before any weight is loaded.
+
+    Parameters
+    ----------
+    stages : sequence of Stage or callable
+        A function of one record becomes a stage under its own name.
+    name : str
+        Name of the pipeline.
+    batch_size : int
+        Records that go through the stages together.
+
+    Raises
+    ------
+    PipelineError
+        If two stages have one name, or a stage requires what only a later one assigns.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage | Callable[[Record], Any]], name: str = "pipeline", batch_size: int = 64
+    ) -> None:
+        if batch_size < 1:
+            raise PipelineError(f"batch_size must be at least 1, not {batch_size}")
+        self.name = name
+        self.batch_size = batch_size
+        self._stages: dict[str, Stage] = {}
+        for given in stages:
+            stage = _as_stage(given)
+            if stage.name in self._stages:
+                raise PipelineError(f"two stages are named {stage.name!r}: give one of them another name")
+            self._stages[stage.name] = stage
+        _check_order(list(self._stages.values()))
+
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """The stages by name, in order."""
+        return MappingProxyType(self._stages)
+
+    def __getitem__(self, name: str) -> Stage:
+        try:
+            return self._stages[name]
+        except KeyError:
+            raise PipelineError(f"no stage {name!r} in {self.name}: it has {', '.join(self._stages)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stages
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}: {' -> '.join(self._stages)})"
+
+    def without(self, *names: str) -> Pipeline:
+        """Give a pipeline without the named stages, which shares the others.
+
+        Raises
+        ------
+        PipelineError
+            If a name is not one of its stages.
+        """
+        for name in names:
+            self[name]
+        kept = [stage for name, stage in self._stages.items() if name not in names]
+        return Pipeline(kept, self.name, self.batch_size)
+
+    def warm_up(self) -> Pipeline:
+        """Load what every stage needs, and give the pipeline back."""
+        for stage in self._stages.values():
+            stage.warm_up()
+        return self
+
+    def __call__(self, record: Record | str, on_error: OnError = "raise") -> Record:
+        """Annotate one record or text; a record is filled in and given back.
+
+        Raises
+        ------
+        StageError
+            If a stage fails, unless `on_error` is `"keep"`.
+        """
+        return next(self.pipe([record], on_error=on_error))
+
+    def pipe(
+        self,
+        records: Iterable[Record | str],
+        *,
+        batch_size: int | None = None,
+        on_error: OnError = "raise",
+    ) -> Iterator[Record]:
+        """Annotate records lazily and in order.
+
+        Parameters
+        ----------
+        records : iterable of Record or str
+            Records are filled in and given back; a text becomes a record whose id is its position.
+        batch_size : int, optional
+            Records that go through the stages together; results do not depend on it.
+        on_error : {"raise", "keep"}
+            `"keep"` puts a failure into `Record.errors` and goes on.
+
+        Yields
+        ------
+        Record
+
+        Raises
+        ------
+        StageError
+            If a stage fails and `on_error` is `"raise"`.
+        """
+        if on_error not in ("raise", "keep"):
+            raise PipelineError(f"on_error must be 'raise' or 'keep', not {on_error!r}")
+        if isinstance(records, (str, Record)):
+            raise PipelineError("pipe takes an iterable of records or texts: for a single one call the pipeline")
+        size = self.batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise PipelineError(f"batch_size must be at least 1, not {size}")
+        return self._pipe(iter(records), size, on_error)
+
+    def _pipe(self, records: Iterator[Record | str], size: int, on_error: OnError) -> Iterator[Record]:
+        stages = list(self._stages.values())
+        position = 0
+        while taken := list(islice(records, size)):
+            batch = [read_input(item, position + i, on_error) for i, item in enumerate(taken)]
+            position += len(taken)
+            run_stages(stages, batch, on_error)
+            yield from batch
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `pipeline.yaml` and the weights of every stage that has some; see `clinnlp.saving`."""
+        from clinnlp.saving import save_pipeline
+
+        return save_pipeline(self, folder)
+
+
+def _as_stage(given: Any) -> Stage:
+    if isinstance(given, Stage):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return FunctionStage(given)
+    raise PipelineError(f"a stage is a Stage object or a function of one record, not {given!r}")
+
+
+def _check_order(stages: Sequence[Stage]) -> None:
+    for i, stage in enumerate(stages):
+        before = {field for earlier in stages[:i] for field in earlier.assigns}
+        for field in (*stage.requires, *stage.uses):
+            later = next((s for s in stages[i + 1 :] if field in s.assigns), None)
+            if field not in before and later is not None:
+                raise PipelineError(
+                    f"stage {stage.name!r} comes before {later.name!r}, which assigns the {field!r} that it reads:"
+                    f" put {later.name!r} before {stage.name!r}"
+                )

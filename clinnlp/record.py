@@ -1,0 +1,357 @@
+"""Record: a note, its images, and all that can be found in them.
+
+Every offset counts Unicode code points of the raw `Record.text`, half-open; `text[s.start:s.end] == s.text`
+holds for every span at all times that a stage can see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clinnlp._plain import from_plain, plain_value, to_plain
+from clinnlp.alignment import EditedText
+from clinnlp.errors import RecordError
+from clinnlp.image import Image
+from clinnlp.labels import Label, read_labels
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+__all__ = [
+    "Answer",
+    "Assertion",
+    "Entity",
+    "Failure",
+    "Image",
+    "Label",
+    "Record",
+    "Section",
+    "Sentence",
+    "Token",
+    "Value",
+]
+
+
+@dataclass(slots=True)
+class Token:
+    """A word, number or mark of the raw text."""
+
+    start: int
+    end: int
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence, list item or heading of the raw text."""
+
+    start: int
+    end: int
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Section:
+    """A section of a note, its heading included.
+
+    Parameters
+    ----------
+    start, end : int
+        Raw offsets of the whole section.
+    name : str
+        Canonical name, such as `history_of_present_illness`; `""` for text before the first heading.
+    heading : str
+        The heading as the note writes it; `""` where there is none.
+    body_start : int
+        Raw offset at which the text after the heading starts.
+    text : str
+        The section's raw text.
+    """
+
+    start: int
+    end: int
+    name: str = ""
+    heading: str = ""
+    body_start: int = -1
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.body_start < 0:
+            self.body_start = self.start
+
+
+@dataclass(slots=True)
+class Assertion:
+    """What a note says of an entity: is it absent, possible, past, or somebody else's?"""
+
+    negated: bool = False
+    hypothetical: bool = False
+    historical: bool = False
+    family: bool = False
+
+
+@dataclass(slots=True)
+class Entity:
+    """A span with a type.
+
+    Parameters
+    ----------
+    start, end : int
+        Raw offsets.
+    label : str
+        Type of the entity, such as `Disease`.
+    text : str
+        Its raw text; filled in when the entity is put into a record.
+    score : float
+        Probability of the entity between 0 and 1; 1 for gold.
+    assertion : Assertion or None
+        None where no stage looked.
+    attributes : dict
+        Plain values that stages or users add, such as `concept_id`.
+    source : str
+        Name of the stage that found it; `""` for one that the record brought.
+    """
+
+    start: int
+    end: int
+    label: str = ""
+    text: str = ""
+    score: float = 1.0
+    assertion: Assertion | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(slots=True)
+class Value:
+    """A measurement: a number or range, with its unit and comparator."""
+
+    start: int
+    end: int
+    text: str = ""
+    number: float | None = None
+    high: float | None = None
+    unit: str = ""
+    comparator: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer to a question, with the place that proves it.
+
+    `start` and `end` are offsets into the raw text of the record `record_id`, which may be another one.
+    """
+
+    text: str
+    start: int = -1
+    end: int = -1
+    record_id: str = ""
+    score: float = 1.0
+    evidence: str = ""
+
+
+@dataclass(slots=True)
+class Failure:
+    """A stage that failed on this record: its name, the class of the error and a message without text."""
+
+    stage: str
+    error: str
+    message: str = ""
+
+
+SPAN_FIELDS = ("tokens", "sentences", "sections", "entities", "values", "identifiers")
+
+T = TypeVar("T")
+
+
+@dataclass(eq=True, repr=False, slots=True)
+class Record:
+    """A clinical record: raw text, images, what is known of them, and what stages found.
+
+    Parameters
+    ----------
+    text : str
+        The raw note. Never changed.
+    id : str
+        Name of the record; numbers are turned into text. Need not be unique.
+    images : list of Image, path or bytes
+        Images of the record.
+    metadata : dict
+        JSON values; dates become ISO text. `patient` and `time` have a meaning to stages.
+    cleaned, deidentified : EditedText or None
+        An edited text with the way back to raw offsets.
+    tokens, sentences, sections, entities, values, identifiers : list
+        Spans with raw offsets. Identifiers are entities.
+    labels : dict of list of Label
+        Label set name -> labels, best first. Plain strings are taken as labels.
+    questions : list of str
+        Questions to answer from the record.
+    answers : list of Answer
+        Their answers.
+    errors : list of Failure
+        What failed on this record.
+
+    Raises
+    ------
+    RecordError
+        If the text has a lone surrogate, a span leaves the text, or metadata holds what JSON cannot.
+    """
+
+    text: str = ""
+    id: str = ""
+    images: list[Image] = field(default_factory=list, kw_only=True)
+    metadata: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    cleaned: EditedText | None = field(default=None, kw_only=True)
+    tokens: list[Token] = field(default_factory=list, kw_only=True)
+    sentences: list[Sentence] = field(default_factory=list, kw_only=True)
+    sections: list[Section] = field(default_factory=list, kw_only=True)
+    entities: list[Entity] = field(default_factory=list, kw_only=True)
+    labels: dict[str, list[Label]] = field(default_factory=dict, kw_only=True)
+    values: list[Value] = field(default_factory=list, kw_only=True)
+    identifiers: list[Entity] = field(default_factory=list, kw_only=True)
+    deidentified: EditedText | None = field(default=None, kw_only=True)
+    questions: list[str] = field(default_factory=list, kw_only=True)
+    answers: list[Answer] = field(default_factory=list, kw_only=True)
+    errors: list[Failure] = field(default_factory=list, kw_only=True)
+    found: set[str] = field(default_factory=set, kw_only=True, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise RecordError(f"a record's text must be str, not {type(self.text).__name__}")
+        self.id = "" if self.id is None else str(self.id)
+        self._refuse_surrogates()
+        self.images = [image if isinstance(image, Image) else Image(image) for image in self.images]
+        self.metadata = plain_value(self.metadata, f"metadata of record {self.id!r}")
+        self.labels = read_labels(self.labels)
+        self.bind(SPAN_FIELDS)
+        for name in _FIELDS:
+            if getattr(self, name):
+                self.found.add(name)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in SPAN_FIELDS if getattr(self, name))
+        return f"Record(id={self.id!r}, {len(self.text)} characters{', ' if counts else ''}{counts})"
+
+    def _refuse_surrogates(self) -> None:
+        if self.text.isascii():
+            return
+        try:
+            self.text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RecordError(
+                f"record {self.id!r}: lone surrogate at offset {error.start}: decode the text as UTF-8 first"
+            ) from None
+
+    def bind(self, names: Iterable[str] = SPAN_FIELDS) -> None:
+        """Check the spans of the named fields against the raw text and give each its text.
+
+        Raises
+        ------
+        RecordError
+            If a span leaves the text, or carries a text that is not at its offsets.
+        """
+        length = len(self.text)
+        for name in names:
+            if name not in SPAN_FIELDS:
+                continue
+            for span in getattr(self, name):
+                start, end = span.start, span.end
+                if not 0 <= start <= end <= length:
+                    raise RecordError(
+                        f"record {self.id!r}: {name} has a span [{start}, {end}) outside the text of length {length}"
+                    )
+                found = self.text[start:end]
+                if span.text and span.text != found:
+                    raise RecordError(
+                        f"record {self.id!r}: {name} has a span [{start}, {end}) whose text is not what stands there"
+                    )
+                span.text = found
+
+    def has(self, name: str) -> bool:
+        """Tell whether a field was given or a stage looked for it, even if nothing was found."""
+        return name in self.found or bool(getattr(self, name, None))
+
+    @property
+    def view(self) -> EditedText:
+        """The text that models read: the cleaned one where there is one, else the raw one."""
+        return self.cleaned if self.cleaned is not None else EditedText.of(self.text)
+
+    def copy(self, *, without: Iterable[str] = ()) -> Record:
+        """Copy the record, all but the named fields; images' pixels are shared."""
+        data = self.to_dict(without={*without, "images"})
+        record = Record.from_dict(data)
+        if "images" not in without:
+            record.images = [image.copy() for image in self.images]
+            if self.images:
+                record.found.add("images")
+        return record
+
+    def to_dict(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
+        """Give the record as plain dictionaries, lists, texts and numbers that JSON can hold.
+
+        Fields that nobody looked for are left out.
+        """
+        left_out = set(without)
+        data: dict[str, Any] = {"id": self.id, "text": self.text}
+        for name in _FIELDS:
+            if name not in left_out and self.has(name):
+                data[name] = to_plain(getattr(self, name))
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """Make a record from what `to_dict` gave.
+
+        Raises
+        ------
+        RecordError
+            If a field is unknown or has another form.
+        """
+        unknown = [name for name in data if name not in _FIELDS and name not in ("id", "text")]
+        if unknown:
+            raise RecordError(f"a record has no field {unknown[0]!r}: its fields are id, text, {', '.join(_FIELDS)}")
+        values: dict[str, Any] = {"text": data.get("text") or "", "id": data.get("id", "")}
+        for name, value in data.items():
+            if name in _FIELDS and value is not None:
+                values[name] = _read_field(name, value)
+        record = cls(**values)
+        record.found.update(name for name in values if name in _FIELDS)
+        return record
+
+    def to_spacy(self) -> Doc:
+        """Give the record as a spaCy `Doc`; see `clinnlp.formats.spacy`."""
+        from clinnlp.formats.spacy import to_spacy
+
+        return to_spacy(self)
+
+    @classmethod
+    def from_spacy(cls, doc: Doc) -> Record:
+        """Make a record from a spaCy `Doc`; see `clinnlp.formats.spacy`."""
+        from clinnlp.formats.spacy import from_spacy
+
+        return from_spacy(doc)
+
+
+_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("text", "id", "found"))
+
+_ITEMS: dict[str, type[Any]] = {
+    "tokens": Token,
+    "sentences": Sentence,
+    "sections": Section,
+    "entities": Entity,
+    "values": Value,
+    "identifiers": Entity,
+    "answers": Answer,
+    "errors": Failure,
+    "images": Image,
+}
+
+
+def _read_field(name: str, value: Any) -> Any:
+    if name in _ITEMS:
+        return [from_plain(_ITEMS[name], item) for item in value]
+    if name in ("cleaned", "deidentified"):
+        return from_plain(EditedText, value)
+    return value

@@ -1,0 +1,1 @@
+"""Rules as data, a folder per language."""

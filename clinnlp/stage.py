@@ -1,0 +1,160 @@
+"""The contract of a stage, and the registry of stages by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from clinnlp.errors import PipelineError
+from clinnlp.record import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FunctionStage", "Stage", "as_stage", "register", "resolve", "stage_names"]
+
+ENTRY_POINTS = "clinnlp.stages"
+
+_REGISTRY: dict[str, str | type[Stage]] = {
+    "cleaning": "clinnlp.stages.cleaning:TextCleaner",
+    "tokenization": "clinnlp.stages.tokenization:Tokenizer",
+    "sections": "clinnlp.stages.sections:SectionDetector",
+    "entities": "clinnlp.stages.entities:EntityExtractor",
+    "reports": "clinnlp.stages.reports:ReportClassifier",
+    "images": "clinnlp.stages.images:ImageClassifier",
+}
+
+
+class Stage:
+    """A named step of a pipeline, which takes a batch of records and fills them in.
+
+    Subclasses set `kind`, `requires`, `uses` and `assigns`, and write `process`. A subclass that can be saved
+    in a pipeline also gives its settings in `config` and, if it has weights, has `save(folder)` and `load`.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name in a pipeline; by default the stage's kind.
+    """
+
+    kind: ClassVar[str] = ""
+    """Name in the registry, and default name in a pipeline."""
+    requires: tuple[str, ...] = ()
+    """Fields of a record that must be there: found by an earlier stage or brought by the record."""
+    uses: tuple[str, ...] = ()
+    """Fields that are used where they are there."""
+    assigns: tuple[str, ...] = ()
+    """Fields that this stage fills in."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or self.kind or type(self).__name__
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Fill in a batch of records, in place."""
+        raise NotImplementedError
+
+    def __call__(self, record: Record | str) -> Record:
+        """Run this stage alone on one record or text, and give the record back."""
+        from clinnlp.pipeline import Pipeline
+
+        return Pipeline([self])(record)
+
+    def warm_up(self) -> None:
+        """Load what `process` needs, such as weights; a second call does nothing."""
+
+    def config(self) -> dict[str, Any]:
+        """Give the settings that make this stage again, as plain values."""
+        return {}
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> Stage:
+        """Make the stage from what `config` gave and, for one with weights, the folder they were saved in."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+
+class FunctionStage(Stage):
+    """A stage made of a function of one record.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a record and changes it in place; what it returns is not used.
+    name : str, optional
+        By default the function's name.
+    requires, uses, assigns : sequence of str
+        As in `Stage`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Record], Any],
+        name: str | None = None,
+        requires: Sequence[str] = (),
+        uses: Sequence[str] = (),
+        assigns: Sequence[str] = (),
+    ) -> None:
+        super().__init__(name or getattr(function, "__name__", type(function).__name__))
+        self.function = function
+        self.requires, self.uses, self.assigns = tuple(requires), tuple(uses), tuple(assigns)
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Call the function with each record."""
+        for record in records:
+            self.function(record)
+
+
+def as_stage(
+    *, name: str | None = None, requires: Sequence[str] = (), uses: Sequence[str] = (), assigns: Sequence[str] = ()
+) -> Callable[[Callable[[Record], Any]], FunctionStage]:
+    """Make a stage of the decorated function of one record."""
+
+    def wrap(function: Callable[[Record], Any]) -> FunctionStage:
+        return FunctionStage(function, name, requires, uses, assigns)
+
+    return wrap
+
+
+def register(kind: str, stage: type[Stage] | str) -> None:
+    """Add a stage class, or its `"module:Class"`, to the stages that a saved pipeline may name.
+
+    Raises
+    ------
+    PipelineError
+        If the name is taken by another stage.
+    """
+    if _REGISTRY.get(kind, stage) != stage:
+        raise PipelineError(f"the stage name {kind!r} is taken: register yours under another name")
+    _REGISTRY[kind] = stage
+
+
+def stage_names() -> list[str]:
+    """Give the names of all stages that a saved pipeline may name."""
+    return sorted({*_REGISTRY, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def resolve(kind: str) -> type[Stage]:
+    """Give the stage class registered under a name, importing it.
+
+    Raises
+    ------
+    PipelineError
+        If no stage has that name; nothing outside the registry and the entry points is ever imported.
+    """
+    found = _REGISTRY.get(kind)
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        stage: type[Stage] = getattr(import_module(module), attribute)
+        return stage
+    if found is not None:
+        return found
+    for point in entry_points(group=ENTRY_POINTS, name=kind):
+        loaded = point.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Stage)):
+            raise PipelineError(f"the entry point {kind!r} is not a subclass of clinnlp.stage.Stage")
+        return loaded
+    raise PipelineError(f"unknown stage {kind!r}: known are {', '.join(stage_names())}; register yours first")

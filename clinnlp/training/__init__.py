@@ -1,0 +1,1 @@
+"""Fine-tuning: configuration, batches, metrics, model cards."""

@@ -1,0 +1,34 @@
+"""Fixtures for all tests. No test may reach the network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no socket connect outside this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError("a test tried to reach the network")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def corpora() -> Path:
+    """The folder of public corpora, or a skip where a machine has none."""
+    folder = Path(os.environ.get("CLINNLP_CORPORA") or Path(__file__).parents[2] / "shared" / "corpora")
+    if not folder.is_dir():
+        pytest.skip("no folder of corpora: set CLINNLP_CORPORA")
+    return folder
