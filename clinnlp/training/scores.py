@@ -1,0 +1,41 @@
+"""Scores: what an evaluation found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Scores"]
+
+
+@dataclass(frozen=True)
+class Scores(Mapping[str, float]):
+    """Figures by name, and by label.
+
+    Parameters
+    ----------
+    values : dict
+        Figures between 0 and 1.
+    per_label : dict of dict
+        Label -> its figures, with "support", its number in the gold.
+    primary : str
+        The figure by which the best model is chosen.
+    """
+
+    values_by_name: dict[str, float]
+    per_label: dict[str, dict[str, float]] = field(default_factory=dict)
+    primary: str = "f1"
+
+    def __getitem__(self, name: str) -> float:
+        return self.values_by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+    @property
+    def best(self) -> float:
+        """The primary figure."""
+        return self.values_by_name[self.primary]
