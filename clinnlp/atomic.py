@@ -47,6 +47,9 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         new.chmod(0o777 & ~mask)
+        for file in new.rglob("*"):
+            if file.is_file():  # some writers make files for the owner alone
+                file.chmod(0o666 & ~mask)
         if folder.exists():
             folder.replace(old)
         new.replace(folder)

@@ -147,11 +147,24 @@ class Pipeline:
             run_stages(stages, batch, on_error)
             yield from batch
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `pipeline.yaml` and the weights of every stage that has some; see `clinnlp.saving`."""
+    def save(self, folder: str | Path, dtype: str = "float32") -> Path:
+        """Write `pipeline.yaml` and the weights of every stage that has some.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Appears whole or not at all.
+        dtype : {"float32", "float16", "bfloat16"}
+            How the weights are written.
+
+        Raises
+        ------
+        PipelineError
+            If a stage has no registered name, so that no one could load it again.
+        """
         from clinnlp.saving import save_pipeline
 
-        return save_pipeline(self, folder)
+        return save_pipeline(self, folder, dtype)
 
 
 def _as_stage(given: Any) -> Stage:

@@ -21,7 +21,7 @@ FORMAT = 1
 FILE = "pipeline.yaml"
 
 
-def save_pipeline(pipeline: Pipeline, folder: str | Path) -> Path:
+def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32") -> Path:
     """Write `pipeline.yaml` and a folder of weights for every stage that has some.
 
     The folder appears whole or not at all: a failure leaves a previous save as it was.
@@ -43,7 +43,7 @@ def save_pipeline(pipeline: Pipeline, folder: str | Path) -> Path:
             if config := stage.config():
                 entry["config"] = config
             if hasattr(stage, "save"):
-                stage.save(new / stage.name)
+                stage.save(new / stage.name, dtype)
                 entry["weights"] = stage.name
             entries.append(entry)
         document = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size, "stages": entries}

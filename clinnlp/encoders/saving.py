@@ -43,13 +43,8 @@ def save_checkpoint(model: PreTrainedModel, processor: Any, folder: str | Path, 
         name: (tensor.to(kind) if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
-    kept = model.config.dtype
     with replace_folder(Path(folder)) as new:
-        try:
-            model.config.dtype = kind
-            with quiet():
-                model.save_pretrained(new, state_dict=state)
-        finally:
-            model.config.dtype = kept
+        with quiet():
+            model.save_pretrained(new, state_dict=state)
         processor.save_pretrained(new)
     return Path(folder)

@@ -191,17 +191,19 @@ def score_spans(gold: Sequence[Sequence[Entity]], found: Sequence[Sequence[Entit
     hits: Counter[str] = Counter()
     wanted: Counter[str] = Counter()
     given: Counter[str] = Counter()
+    counts: list[tuple[int, int, int]] = []
     for of_gold, of_found in zip(gold, found, strict=True):
         gold_keys = {(e.start, e.end, e.label) for e in of_gold}
         found_keys = {(e.start, e.end, e.label) for e in of_found}
         wanted.update(key[2] for key in gold_keys)
         given.update(key[2] for key in found_keys)
         hits.update(key[2] for key in gold_keys & found_keys)
+        counts.append((len(gold_keys & found_keys), len(found_keys), len(gold_keys)))
     per_label = {
         label: {**_prf(hits[label], given[label], wanted[label]), "support": float(wanted[label])}
         for label in sorted({*wanted, *given})
     }
-    return Scores(_prf(hits.total(), given.total(), wanted.total()), per_label, "f1")
+    return Scores(_prf(hits.total(), given.total(), wanted.total()), per_label, "f1", counts)
 
 
 def _prf(hits: int, given: int, wanted: int) -> dict[str, float]:

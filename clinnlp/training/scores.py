@@ -14,17 +14,20 @@ class Scores(Mapping[str, float]):
 
     Parameters
     ----------
-    values : dict
+    values_by_name : dict
         Figures between 0 and 1.
     per_label : dict of dict
         Label -> its figures, with "support", its number in the gold.
     primary : str
         The figure by which the best model is chosen.
+    counts : list of (int, int, int)
+        For each record right, found and gold spans, where spans were scored.
     """
 
     values_by_name: dict[str, float]
     per_label: dict[str, dict[str, float]] = field(default_factory=dict)
     primary: str = "f1"
+    counts: list[tuple[int, int, int]] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> float:
         return self.values_by_name[name]
