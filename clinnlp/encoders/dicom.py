@@ -153,8 +153,8 @@ def _codec(dataset: Dataset) -> str:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise ImageError("the DICOM file has a transfer syntax of its own: save it in a standard one") from None
+    except Exception:  # a damaged header can hold anything in its place
+        raise ImageError("the transfer syntax of a DICOM file is not a standard one: save it in another") from None
     advice = "pip install 'pylibjpeg[all]'"
     if not decoder.is_available:
         raise ImageError(f"no codec for {syntax.name} is installed: {advice}")
