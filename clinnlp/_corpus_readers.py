@@ -1,0 +1,157 @@
+"""From the files of each corpus to records."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clinnlp.errors import ClinNLPError, CorpusError, FormatError
+from clinnlp.formats import brat, iob
+from clinnlp.record import Image, Label, Record
+
+__all__ = ["ALL_TYPES_READERS", "MACCROBAT_LABELS", "READERS"]
+
+MACCROBAT_LABELS = {
+    "Disease_disorder": "Disease",
+    "Sign_symptom": "Symptom",
+    "Medication": "Medication",
+    "Dosage": "Dosage",
+    "Therapeutic_procedure": "Procedure",
+    "Diagnostic_procedure": "Test",
+    "Lab_value": "LabValue",
+    "Biological_structure": "Anatomy",
+}
+
+Parts = dict[str, list[Record]]
+Reader = Callable[[Path], Parts]
+
+
+def _maccrobat(folder: Path) -> Parts:
+    return _cut(brat.read_folder(folder, labels=MACCROBAT_LABELS, overlaps="longest"))
+
+
+def _maccrobat_all_types(folder: Path) -> Parts:
+    return _cut(brat.read_folder(folder, overlaps="longest"))
+
+
+def _iob(folder: Path) -> Parts:
+    return {part: iob.read(_existing(folder, f"{part}.tsv")) for part in ("train", "devel")}
+
+
+def _mtsamples(folder: Path) -> Parts:
+    path = _existing(folder, "notes.jsonl")
+    records = [
+        Record(
+            row["text"],
+            id=row["sample_id"],
+            metadata={name: row.get(name, "") for name in ("sample_name", "description")},
+            labels={"specialty": [Label(name) for name in row["specialties"]]},
+        )
+        for row in _json_lines(path, ("sample_id", "text", "specialties"))
+    ]
+    return {"all": records}
+
+
+def _mts_dialog(folder: Path) -> Parts:
+    files = {"train": "MTS-Dialog-TrainingSet.csv", "devel": "MTS-Dialog-ValidationSet.csv"}
+    found: Parts = {}
+    for part, name in files.items():
+        path = _existing(folder, name)
+        with path.open(encoding="utf-8", newline="") as file:
+            found[part] = [_section(row, part, path, i) for i, row in enumerate(csv.DictReader(file), 1)]
+    return found
+
+
+def _section(row: Mapping[str, str], part: str, path: Path, number: int) -> Record:
+    try:
+        return Record(
+            row["section_text"],
+            id=f"{part}-{row['ID']}",
+            metadata={"dialogue": row["dialogue"]},
+            labels={"section": [Label(row["section_header"])]},
+        )
+    except (KeyError, TypeError, ClinNLPError) as error:
+        raise FormatError(f"{path.name}, row {number}: {type(error).__name__}: not a row of MTS-Dialog") from None
+
+
+def _busi(folder: Path) -> Parts:
+    found: Parts = {"train": [], "devel": []}
+    for label in ("benign", "malignant", "normal"):
+        images = sorted(path for path in (folder / label).glob("*.png") if "_mask" not in path.stem)
+        records = [Record(id=path.stem, images=[Image(path, labels={"finding": [label]})]) for path in images]
+        for part, some in _cut(records).items():
+            found[part] += some
+    if not found["train"]:
+        raise CorpusError("corpus 'busi': no PNG files in its folders benign, malignant and normal: get it again")
+    return found
+
+
+def _pneumoniamnist(folder: Path) -> Parts:
+    import numpy as np
+
+    path = _existing(folder, "pneumoniamnist.npz")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            data = {
+                part: (arrays[f"{prefix}_images"], arrays[f"{prefix}_labels"].reshape(-1).tolist())
+                for part, prefix in (("train", "train"), ("devel", "val"))
+            }
+    except Exception as error:
+        raise FormatError(f"{path.name} cannot be read ({type(error).__name__}): get the corpus again") from None
+    names = ("normal", "pneumonia")
+    return {
+        part: [
+            Record(id=f"{part}-{i}", images=[Image(array=image, labels={"finding": [names[label]]})])
+            for i, (image, label) in enumerate(zip(images, labels, strict=True))
+        ]
+        for part, (images, labels) in data.items()
+    }
+
+
+def _notes(folder: Path) -> Parts:
+    path = _existing(folder, "sample.jsonl")
+    return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
+
+
+def _cut(records: Sequence[Record]) -> Parts:
+    """Cut records sorted by id: of each five the fifth is for development."""
+    return {
+        "train": [record for i, record in enumerate(records) if i % 5 != 4],
+        "devel": [record for i, record in enumerate(records) if i % 5 == 4],
+    }
+
+
+def _existing(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise CorpusError(f"corpus {folder.name!r}: its folder has no file {name}: get the corpus again")
+    return path
+
+
+def _json_lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                raise FormatError(f"{path.name}, line {number}: not JSON") from None
+            absent = [name for name in required if not isinstance(row, dict) or name not in row]
+            if absent:
+                raise FormatError(f"{path.name}, line {number}: no {absent[0]!r}")
+            yield row
+
+
+READERS: dict[str, Reader] = {
+    "bc5cdr": _iob,
+    "busi": _busi,
+    "maccrobat": _maccrobat,
+    "mts_dialog": _mts_dialog,
+    "mtsamples": _mtsamples,
+    "ncbi_disease": _iob,
+    "notes": _notes,
+    "pneumoniamnist": _pneumoniamnist,
+}
+ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}
