@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Sampler
 
-__all__ = ["BudgetSampler"]
+if TYPE_CHECKING:
+    from clinnlp.encoders.text import TextWindows
+
+__all__ = ["BudgetSampler", "hide_words"]
 
 _ROUNDING = 8
 
@@ -60,3 +64,24 @@ class BudgetSampler(Sampler[list[int]]):
             at += size
         for i in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[i]
+
+
+def hide_words(batch: dict[str, torch.Tensor], windows: TextWindows, share: float) -> None:
+    """Put the mask token in the place of a random share of a batch's word pieces, special ones excepted.
+
+    Parameters
+    ----------
+    batch : dict of Tensor
+        Its `input_ids` are replaced.
+    windows : TextWindows
+        Whose tokenizer must have a mask token; else nothing is done.
+    share : float
+        Between 0 and 1.
+    """
+    mask_id = windows.tokenizer.mask_token_id
+    if not share or mask_id is None:
+        return
+    ids = batch["input_ids"]
+    special = torch.tensor([*windows.prefix, *windows.suffix, windows.pad_id])
+    hidden = (torch.rand(ids.shape) < share) & ~torch.isin(ids, special)
+    batch["input_ids"] = ids.masked_fill(hidden, mask_id)

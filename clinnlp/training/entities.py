@@ -18,6 +18,7 @@ from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.stages.entities import find_words
+from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold, seed_everything
 from clinnlp.training.scores import Scores
@@ -49,7 +50,6 @@ def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: 
     _check_gold(stage, records)
     seed_everything(config.seed)
     model: Any = stage.model
-    kept_dropout = _set_dropout(model, config.dropout)
     examples, lost = _examples(stage, records)
     task = FitTask(
         model=model,
@@ -59,7 +59,6 @@ def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: 
         evaluate=None if development is None else lambda: evaluate_entities(stage, development),
     )
     report = fit_task(task, config)
-    _set_dropout(model, kept_dropout)
     if lost:
         report.notes.append(f"{lost} gold entities lie on others or on no word, and were not learned")
     if config.output is not None:
@@ -76,15 +75,6 @@ def _check_gold(stage: EntityExtractor, records: Sequence[Record]) -> None:
             f"stage {stage.name!r}: the gold has entities of type {unknown[0]!r}, which the head does not know:"
             f" its labels are {', '.join(stage.labels)}"
         )
-
-
-def _set_dropout(model: Any, rate: float | None) -> float | None:
-    """Set all dropout layers of a model; give the rate that they had."""
-    before: float | None = None
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout) and rate is not None:
-            before, module.p = module.p, rate
-    return before
 
 
 def _examples(stage: EntityExtractor, records: Sequence[Record]) -> tuple[list[tuple[list[int], list[int]]], int]:
@@ -151,12 +141,8 @@ def _collate(
     labels = torch.full(batch["input_ids"].shape, _IGNORED, dtype=torch.long)
     for i, (_, row) in enumerate(items):
         labels[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-    mask_id = stage.windows.tokenizer.mask_token_id
-    if mask_words and training and mask_id is not None:
-        hidden = torch.rand(labels.shape) < mask_words
-        special = torch.tensor([*stage.windows.prefix, *stage.windows.suffix, stage.windows.pad_id])
-        hidden &= ~torch.isin(batch["input_ids"], special)
-        batch["input_ids"] = batch["input_ids"].masked_fill(hidden, mask_id)
+    if training:
+        hide_words(batch, stage.windows, mask_words)
     return {**batch, "labels": labels}
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from clinnlp.encoders.checkpoints import quiet
@@ -49,6 +49,8 @@ class FitTask:
         Scores the model, as it then is, on development records.
     head : str
         Beginning of the names of the head's parameters.
+    loss : callable, optional
+        Gives the mean loss of a batch from the model and that batch, where the model's own is not the right one.
     """
 
     model: Any
@@ -57,6 +59,7 @@ class FitTask:
     collate: Callable[[list[Any]], Mapping[str, torch.Tensor]]
     evaluate: Callable[[], Scores] | None = None
     head: str = "classifier"
+    loss: Callable[[Any, dict[str, torch.Tensor]], torch.Tensor] | None = None
 
 
 @dataclass
@@ -121,7 +124,7 @@ def fit_task(task: FitTask, config: FitConfig) -> FitReport:
     try:
         trainer = _TaskTrainer(task, config, folder)
         last = get_last_checkpoint(str(folder)) if config.resume else None
-        with quiet() if not config.progress else nullcontext():
+        with quiet() if not config.progress else nullcontext(), _dropout(task.model, config.dropout):
             trainer.train(resume_from_checkpoint=last)
     except BaseException:
         # Checkpoints beside a named output are for resuming; others are of no use to anyone.
@@ -133,6 +136,20 @@ def fit_task(task: FitTask, config: FitConfig) -> FitReport:
     return _report(trainer, task, config, time.monotonic() - started)
 
 
+@contextmanager
+def _dropout(model: Any, rate: float | None) -> Iterator[None]:
+    """Set all dropout layers of a model, and give them back their own rates at the end."""
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    kept = [layer.p for layer in layers]
+    for layer in layers:
+        layer.p = layer.p if rate is None else rate
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, kept, strict=True):
+            layer.p = own
+
+
 def _checkpoint_folder(config: FitConfig) -> Path:
     if config.output is None:
         return Path(tempfile.mkdtemp(prefix="clinnlp-fit-"))
@@ -142,15 +159,6 @@ def _checkpoint_folder(config: FitConfig) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-class _StopAtNaN(TrainerCallback):  # type: ignore[misc]
-    """Stop when the loss is no number: what follows would only cost time."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and not torch.isfinite(torch.tensor(float(loss))):
-            raise TrainingError(f"the loss is not a number at step {state.global_step}: lower learning_rate")
 
 
 class _TaskTrainer(Trainer):  # type: ignore[misc]
@@ -189,7 +197,7 @@ class _TaskTrainer(Trainer):  # type: ignore[misc]
             dataloader_pin_memory=torch.cuda.is_available(),
             use_cpu=task.model.device.type == "cpu",
         )
-        callbacks: list[Any] = [_StopAtNaN()]
+        callbacks: list[Any] = []
         if config.patience is not None and evaluated == "epoch":
             callbacks.append(EarlyStoppingCallback(config.patience))
         super().__init__(
@@ -202,12 +210,27 @@ class _TaskTrainer(Trainer):  # type: ignore[misc]
         )
         if not config.progress:
             self.remove_callback(PrinterCallback)
+        if task.loss is not None:
+            self.loss_is_scaled_for_ga = False  # it is a batch's mean: the Trainer divides by the accumulated batches
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        """Give the task's own loss, or the model's."""
+        if self.task.loss is not None:
+            return self.task.loss(model, inputs)
+        return super().compute_loss(model, inputs, *args, **options)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Give batches by token budget; what is prepared is told of each new epoch."""
         sampler = BudgetSampler(self.task.lengths, self.fit_config.batch_tokens, self.fit_config.seed)
         loader = DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Take a step, unless the loss is no number: what follows would only cost time."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(f"the loss is not a number at step {self.state.global_step + 1}: lower learning_rate")
+        return loss
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Give AdamW with a learning rate for the encoder and one for the head."""
