@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ import yaml
 from clinnlp.atomic import replace_folder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
-from clinnlp.shipped import shipped_names, shipped_pipeline
+from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 from clinnlp.stage import Stage, resolve
 
 __all__ = ["FORMAT", "load", "save_pipeline"]
@@ -121,7 +120,7 @@ def _find(name: str | Path) -> Path:
         return shipped
     if Path(name).is_dir():
         return Path(name)
-    if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not Path(name).parent.is_dir():
+    if isinstance(name, str) and HUB_ID.fullmatch(text) and not Path(name).parent.is_dir():
         return _download(text)
     raise PipelineError(f"no pipeline {text!r}: give a folder, a Hub id, or one of {', '.join(shipped_names())}")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-__all__ = ["corpora_folder", "pipelines_folder", "shipped_names", "shipped_pipeline"]
+__all__ = ["HUB_ID", "corpora_folder", "pipelines_folder", "shipped_names", "shipped_pipeline"]
+
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+"""The form of the name of a repository on the Hub: owner/name."""
 
 _PACKAGE = Path(__file__).parent
 

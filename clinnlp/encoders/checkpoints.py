@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.errors import CheckpointError
-from clinnlp.shipped import shipped_names, shipped_pipeline
+from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 
 if TYPE_CHECKING:
     import torch
@@ -47,17 +47,14 @@ def find_checkpoint(base: str | Path) -> str:
         folder = shipped
     if folder.is_dir():
         return str(_in_folder(folder))
-    if isinstance(base, str) and re.fullmatch(r"[\w.-]+", base):
-        if (package := _in_package(base)) is not None:
-            return str(package)
-        if "-" in base or "_" in base or "." not in base:
-            raise CheckpointError(
-                f"no checkpoint {text!r}: it is no folder, no installed package and none of"
-                f" {', '.join(shipped_names()) or 'the shipped pipelines'}; a Hub id has the form owner/name"
-            )
-    if isinstance(base, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+    if isinstance(base, str) and (package := _in_package(base)) is not None:
+        return str(package)
+    if isinstance(base, str) and HUB_ID.fullmatch(text):
         return text
-    raise CheckpointError(f"no checkpoint {text!r}: give a folder, a shipped pipeline, a package or a Hub id")
+    raise CheckpointError(
+        f"no checkpoint {text!r}: it is no folder, no installed package and none of the shipped pipelines"
+        f" ({', '.join(shipped_names())}); a Hub id has the form owner/name"
+    )
 
 
 def _in_folder(folder: Path) -> Path:
@@ -72,6 +69,8 @@ def _in_folder(folder: Path) -> Path:
 
 def _in_package(name: str) -> Path | None:
     """Find the folder of an installed package that holds a config and safetensors."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        return None
     try:
         spec = importlib.util.find_spec(re.sub(r"[-.]", "_", name))
     except (ImportError, ValueError):
