@@ -82,6 +82,7 @@ class EntityExtractor(Stage):
         self.checkpoint = str(checkpoint)
         self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
         self.device = device
+        self.weights_changed = labels is not None
         self._new_labels = None if labels is None else list(labels)
         self._model: PreTrainedModel | None = None
         self._windows: TextWindows | None = None
@@ -188,7 +189,7 @@ class EntityExtractor(Stage):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["_windows"] = None
-        if self._new_labels is None:  # the weights are in the checkpoint: whoever unpickles reads them there
+        if not self.weights_changed:  # whoever unpickles reads them from the checkpoint
             state["_model"] = None
         return state
 

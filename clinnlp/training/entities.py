@@ -58,6 +58,7 @@ def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: 
         collate=lambda items: _collate(stage, items, config.mask_words, model.training),
         evaluate=None if development is None else lambda: evaluate_entities(stage, development),
     )
+    stage.weights_changed = True
     report = fit_task(task, config)
     if lost:
         report.notes.append(f"{lost} gold entities lie on others or on no word, and were not learned")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -82,6 +83,15 @@ def test_gold_is_not_changed_by_fitting_or_judging(base: Path) -> None:
     before = [record.to_dict() for record in DEV]
     ner.fit(DEV, DEV, FitConfig(epochs=1, **FAST))
     assert [record.to_dict() for record in DEV] == before
+
+
+def test_a_fitted_stage_is_pickled_with_its_weights(tmp_path: Path) -> None:
+    folder = lexicon_classifier(tmp_path, {"took": "B-Drug"}, bio_labels(["Drug"]))
+    ner = EntityExtractor.from_pretrained(folder)
+    ner.fit(TRAIN, None, FitConfig(epochs=3, **FAST))
+    again = pickle.loads(pickle.dumps(ner))
+    assert again.evaluate(DEV) == ner.evaluate(DEV)
+    assert again.evaluate(DEV)["f1"] != EntityExtractor.from_pretrained(folder).evaluate(DEV)["f1"]
 
 
 def test_a_datasets_dataset_is_taken_as_it_is(base: Path) -> None:
