@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinnlp._plain import check_unicode, clone, to_plain
 from clinnlp.errors import RecordError
 from clinnlp.labels import Label, read_labels
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Image"]
+
+_BYTES = (bytes, bytearray, memoryview)
 
 
 class Image:
@@ -39,34 +42,39 @@ class Image:
     Raises
     ------
     RecordError
-        If not exactly one of path, data and array is given.
+        If not exactly one of path, data and array is given, or an array holds objects.
     """
 
     __slots__ = ("array", "data", "labels", "name", "path")
 
     def __init__(
         self,
-        source: str | Path | bytes | NDArray[Any] | None = None,
+        source: str | os.PathLike[str] | bytes | NDArray[Any] | None = None,
         *,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         data: bytes | None = None,
         array: NDArray[Any] | None = None,
         name: str = "",
         labels: Mapping[str, Any] | None = None,
     ) -> None:
-        if isinstance(source, (str, Path)):
-            path = source if path is None else path
-        elif isinstance(source, (bytes, bytearray, memoryview)):
-            data = bytes(source) if data is None else data
+        given = [value for value in (source, path, data, array) if value is not None]
+        if len(given) != 1:
+            raise RecordError(f"give an image one of path, data and array, not {len(given)}")
+        if isinstance(source, (str, os.PathLike)):
+            path = source
+        elif isinstance(source, _BYTES):
+            data = bytes(source)
         elif source is not None:
-            if not hasattr(source, "__array__"):
-                raise RecordError(f"an image is a path, bytes or an array, not {type(source).__name__}")
-            array = source if array is None else array
-        if sum(given is not None for given in (path, data, array)) != 1:
-            raise RecordError("give an image exactly one of path, data and array")
-        self.path: str | None = None if path is None else str(path)
-        self.data = data
-        self.array: NDArray[Any] | None = array
+            array = source
+        if not isinstance(path, (str, os.PathLike, type(None))) or not isinstance(data, (*_BYTES, type(None))):
+            raise RecordError(
+                "an image's path is text and its data is bytes: give the source alone to have it told apart"
+            )
+        self.path: str | None = None if path is None else os.fspath(path)
+        if self.path is not None:
+            check_unicode(self.path, "the path of an image")
+        self.data: bytes | None = None if data is None else bytes(data)
+        self.array: NDArray[Any] | None = None if array is None else _pixels(array)
         self.name = name
         self.labels: dict[str, list[Label]] = read_labels(labels)
 
@@ -77,11 +85,11 @@ class Image:
             return False
         if self.array is None or other.array is None:
             return self.array is other.array
-        return (
-            self.array.shape == other.array.shape
-            and self.array.dtype == other.array.dtype
-            and bool((self.array == other.array).all())
-        )
+        import numpy as np
+
+        # The order of bytes is no part of a value, and pickling does not keep it.
+        one, two = (array.dtype.newbyteorder("=") for array in (self.array, other.array))
+        return one == two and np.array_equal(self.array, other.array, equal_nan=one.kind in "fc")
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -114,8 +122,7 @@ class Image:
 
     def copy(self) -> Image:
         """Copy the image and its labels; bytes and array are shared."""
-        labels = {name: [Label(label.name, label.score) for label in given] for name, given in self.labels.items()}
-        return Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=labels)
+        return Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=clone(self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the image as a plain dictionary; bytes and arrays (as .npy) become base64 text."""
@@ -129,27 +136,44 @@ class Image:
         if self.name:
             plain["name"] = self.name
         if self.labels:
-            plain["labels"] = {
-                name: [{"name": label.name, "score": label.score} for label in given]
-                for name, given in self.labels.items()
-            }
+            plain["labels"] = to_plain(read_labels(self.labels))
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Image:
-        """Make an image from what `to_dict` gave; bytes are taken as they are."""
-        data, array = plain.get("data"), plain.get("array")
-        if isinstance(data, str):
-            data = base64.b64decode(data)
-        if isinstance(array, str):
-            array = base64.b64decode(array)
-        return cls(
-            path=plain.get("path"),
-            data=data,
-            array=array_from_bytes(array) if isinstance(array, bytes) else array,
-            name=plain.get("name") or "",
-            labels=plain.get("labels"),
-        )
+        """Make an image from what `to_dict` gave; bytes are taken as they are.
+
+        Raises
+        ------
+        RecordError
+            If there are other fields, or the bytes cannot be read.
+        """
+        if unknown := [name for name in plain if name not in cls.__slots__]:
+            raise RecordError(
+                f"an image has no field {unknown[0]!r}: its fields are {', '.join(sorted(cls.__slots__))}"
+            )
+        given = {name: value for name, value in plain.items() if value is not None}
+        try:
+            for field in ("data", "array"):
+                if isinstance(given.get(field), str):
+                    given[field] = base64.b64decode(given[field], validate=True)
+            if isinstance(given.get("array"), bytes):
+                given["array"] = array_from_bytes(given["array"])
+        except (ValueError, EOFError, OSError):
+            raise RecordError("the bytes of an image are damaged: they are not what Image.to_dict gives") from None
+        return cls(**given)
+
+
+def _pixels(array: Any) -> NDArray[Any]:
+    """Give an array, or what turns into one, such as a tensor or a Pillow image, as a NumPy array of numbers."""
+    if not (hasattr(array, "__array__") or hasattr(array, "__array_interface__")):
+        raise RecordError(f"an image is a path, bytes or an array, not {type(array).__name__}")
+    import numpy as np
+
+    pixels = np.asarray(array)
+    if pixels.dtype.kind == "O":
+        raise RecordError("an image's array is of numbers, not of objects")
+    return pixels
 
 
 def array_to_bytes(array: NDArray[Any]) -> bytes:
@@ -165,5 +189,5 @@ def array_from_bytes(data: bytes) -> NDArray[Any]:
     """Read an array from NumPy's .npy format, without pickle."""
     import numpy as np
 
-    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array

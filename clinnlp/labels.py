@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clinnlp.errors import RecordError
 
-__all__ = ["Label", "read_labels"]
+__all__ = ["Label", "read_labels", "read_score"]
 
 
 @dataclass(slots=True)
@@ -20,25 +21,53 @@ class Label:
 
 
 def read_labels(labels: Mapping[str, Any] | None) -> dict[str, list[Label]]:
-    """Read label sets given as names, `Label`s or dictionaries, one or a list of them.
+    """Read label sets given as names, `Label`s or dictionaries, one or a list of them; a set of None has none.
 
     Raises
     ------
     RecordError
-        If a label is none of these.
+        If a label is none of these, or its score is not a number.
     """
-    found: dict[str, list[Label]] = {}
-    for name, given in (labels or {}).items():
-        items = [given] if isinstance(given, (str, Label, Mapping)) else list(given)
-        found[str(name)] = [_read_label(str(name), item) for item in items]
-    return found
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping):
+        raise RecordError(f"labels are a dictionary of label set -> labels, not {type(labels).__name__}")
+    return {str(name): [_read_label(str(name), item) for item in _items(given)] for name, given in labels.items()}
+
+
+def _items(given: Any) -> Iterable[Any]:
+    if given is None:
+        return ()
+    if isinstance(given, (set, frozenset)):
+        return sorted(given, key=str)
+    # What is not a list is one label, and judged as one.
+    return given if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)) else (given,)
 
 
 def _read_label(name: str, item: Any) -> Label:
-    if isinstance(item, Label):
-        return item
     if isinstance(item, str):
-        return Label(item)
-    if isinstance(item, Mapping) and "name" in item:
-        return Label(str(item["name"]), float(item.get("score", 1.0)))
-    raise RecordError(f"label set {name!r} has a label of type {type(item).__name__}: give names or Label objects")
+        return Label(str.__str__(item))
+    if isinstance(item, Mapping) and isinstance(item.get("name"), str):
+        score = item.get("score")
+        item = Label(item["name"], 1.0 if score is None else score)
+    if not isinstance(item, Label):
+        raise RecordError(f"label set {name!r} has a label of type {type(item).__name__}: give names or Label objects")
+    item.score = read_score(item.score, f"label set {name!r}")
+    return item
+
+
+def read_score(score: Any, where: str) -> float:
+    """Give a score as a number.
+
+    Raises
+    ------
+    RecordError
+        If it is none, or not a finite one.
+    """
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        raise RecordError(f"{where}: a score of type {type(score).__name__} is not a number") from None
+    if not math.isfinite(number):
+        raise RecordError(f"{where}: a score is {number}, not a finite number")
+    return number

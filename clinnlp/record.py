@@ -6,11 +6,20 @@ holds for every span at all times that a stage can see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from clinnlp._plain import from_plain, plain_value, to_plain
+from clinnlp._binding import (
+    read_edited,
+    read_id,
+    read_images,
+    read_items,
+    read_metadata,
+    read_spans,
+    read_texts,
+)
+from clinnlp._plain import check_unicode, clone, to_plain
 from clinnlp.alignment import EditedText
 from clinnlp.errors import RecordError
 from clinnlp.image import Image
@@ -163,8 +172,6 @@ class Failure:
 
 SPAN_FIELDS = ("tokens", "sentences", "sections", "entities", "values", "identifiers")
 
-T = TypeVar("T")
-
 
 @dataclass(eq=True, repr=False, slots=True)
 class Record:
@@ -220,58 +227,46 @@ class Record:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise RecordError(f"a record's text must be str, not {type(self.text).__name__}")
-        self.id = "" if self.id is None else str(self.id)
-        self._refuse_surrogates()
-        self.images = [image if isinstance(image, Image) else Image(image) for image in self.images]
-        self.metadata = plain_value(self.metadata, f"metadata of record {self.id!r}")
-        self.labels = read_labels(self.labels)
-        self.bind(SPAN_FIELDS)
-        for name in _FIELDS:
-            if getattr(self, name):
-                self.found.add(name)
+        self.id = read_id(self.id)
+        check_unicode(self.text, f"record {self.id!r}")
+        self.bind()
+        self.found.update(name for name in FIELDS if getattr(self, name))
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in SPAN_FIELDS if getattr(self, name))
         return f"Record(id={self.id!r}, {len(self.text)} characters{', ' if counts else ''}{counts})"
 
-    def _refuse_surrogates(self) -> None:
-        if self.text.isascii():
-            return
-        try:
-            self.text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise RecordError(
-                f"record {self.id!r}: lone surrogate at offset {error.start}: decode the text as UTF-8 first"
-            ) from None
-
-    def bind(self, names: Iterable[str] = SPAN_FIELDS) -> None:
-        """Check the spans of the named fields against the raw text and give each its text.
+    def bind(self, names: Iterable[str] | None = None) -> None:
+        """Bring the named fields, by default all, to their form: spans get their text, label names become labels.
 
         Raises
         ------
         RecordError
-            If a span leaves the text, or carries a text that is not at its offsets.
+            If a span leaves the text or carries a text that is not at its offsets, or a field holds what it cannot.
         """
-        length = len(self.text)
-        for name in names:
-            if name not in SPAN_FIELDS:
+        for name in FIELDS if names is None else names:
+            if name not in FIELDS:
                 continue
-            for span in getattr(self, name):
-                start, end = span.start, span.end
-                if not 0 <= start <= end <= length:
-                    raise RecordError(
-                        f"record {self.id!r}: {name} has a span [{start}, {end}) outside the text of length {length}"
-                    )
-                found = self.text[start:end]
-                if span.text and span.text != found:
-                    raise RecordError(
-                        f"record {self.id!r}: {name} has a span [{start}, {end}) whose text is not what stands there"
-                    )
-                span.text = found
+            value = getattr(self, name)
+            if type(value) is _EMPTY[name] and not value:
+                continue
+            where = f"record {self.id!r}: {name}"
+            if name in SPAN_FIELDS:
+                value = read_spans(value, _ITEMS[name], self.text, where)
+            elif name in _ITEMS:
+                value = read_items(value, _ITEMS[name], where)
+            elif name in _READERS:
+                value = _READERS[name](value, where)
+            else:
+                value = read_edited(value, self.text, where)
+            setattr(self, name, value)
 
     def has(self, name: str) -> bool:
         """Tell whether a field was given or a stage looked for it, even if nothing was found."""
-        return name in self.found or bool(getattr(self, name, None))
+        value = getattr(self, name, None)
+        if name in _EDITED:
+            return value is not None
+        return name == "text" or name in self.found or bool(value)
 
     @property
     def view(self) -> EditedText:
@@ -279,46 +274,48 @@ class Record:
         return self.cleaned if self.cleaned is not None else EditedText.of(self.text)
 
     def copy(self, *, without: Iterable[str] = ()) -> Record:
-        """Copy the record, all but the named fields; images' pixels are shared."""
-        data = self.to_dict(without={*without, "images"})
-        record = Record.from_dict(data)
-        if "images" not in without:
-            record.images = [image.copy() for image in self.images]
-            if self.images:
-                record.found.add("images")
-        return record
+        """Copy the record, all but the named fields; images' pixels are shared.
+
+        Raises
+        ------
+        RecordError
+            If the record is not valid; see `bind`.
+        """
+        left_out = set(without)
+        values = {name: clone(getattr(self, name)) for name in FIELDS if name not in left_out}
+        return Record(self.text, self.id, **values, found=self.found - left_out)
 
     def to_dict(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """Give the record as plain dictionaries, lists, texts and numbers that JSON can hold.
 
         Fields that nobody looked for are left out.
+
+        Raises
+        ------
+        RecordError
+            If the record is not valid; see `bind`.
         """
         left_out = set(without)
-        data: dict[str, Any] = {"id": self.id, "text": self.text}
-        for name in _FIELDS:
-            if name not in left_out and self.has(name):
-                data[name] = to_plain(getattr(self, name))
-        return data
+        names = [name for name in FIELDS if name not in left_out and self.has(name)]
+        self.bind(names)
+        return {"id": self.id, "text": self.text, **{name: to_plain(getattr(self, name)) for name in names}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Make a record from what `to_dict` gave.
+        """Make a record from what `to_dict` gave; a field of None was not looked for.
 
         Raises
         ------
         RecordError
             If a field is unknown or has another form.
         """
-        unknown = [name for name in data if name not in _FIELDS and name not in ("id", "text")]
+        if not isinstance(data, Mapping):
+            raise RecordError(f"a record is made from a dictionary, not from {type(data).__name__}")
+        unknown = [name for name in data if name not in FIELDS and name not in ("id", "text")]
         if unknown:
-            raise RecordError(f"a record has no field {unknown[0]!r}: its fields are id, text, {', '.join(_FIELDS)}")
-        values: dict[str, Any] = {"text": data.get("text") or "", "id": data.get("id", "")}
-        for name, value in data.items():
-            if name in _FIELDS and value is not None:
-                values[name] = _read_field(name, value)
-        record = cls(**values)
-        record.found.update(name for name in values if name in _FIELDS)
-        return record
+            raise RecordError(f"a record has no field {unknown[0]!r}: its fields are id, text, {', '.join(FIELDS)}")
+        values = {name: value for name, value in data.items() if value is not None}
+        return cls(**values, found=set(values) & set(FIELDS))
 
     def to_spacy(self) -> Doc:
         """Give the record as a spaCy `Doc`; see `clinnlp.formats.spacy`."""
@@ -334,7 +331,8 @@ class Record:
         return from_spacy(doc)
 
 
-_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("text", "id", "found"))
+FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("text", "id", "found"))
+"""All that a record holds beside its text and id."""
 
 _ITEMS: dict[str, type[Any]] = {
     "tokens": Token,
@@ -345,13 +343,12 @@ _ITEMS: dict[str, type[Any]] = {
     "identifiers": Entity,
     "answers": Answer,
     "errors": Failure,
-    "images": Image,
 }
-
-
-def _read_field(name: str, value: Any) -> Any:
-    if name in _ITEMS:
-        return [from_plain(_ITEMS[name], item) for item in value]
-    if name in ("cleaned", "deidentified"):
-        return from_plain(EditedText, value)
-    return value
+_EDITED = ("cleaned", "deidentified")
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "images": read_images,
+    "metadata": read_metadata,
+    "questions": read_texts,
+    "labels": lambda given, _: read_labels(given),
+}
+_EMPTY = {name: dict if name in ("metadata", "labels") else type(None) if name in _EDITED else list for name in FIELDS}
