@@ -56,10 +56,10 @@ class FitTask:
     model: Any
     examples: Sequence[Any]
     lengths: Sequence[int]
-    collate: Callable[[list[Any]], Mapping[str, torch.Tensor]]
+    collate: Callable[[list[Any]], Mapping[str, Any]]
     evaluate: Callable[[], Scores] | None = None
     head: str = "classifier"
-    loss: Callable[[Any, dict[str, torch.Tensor]], torch.Tensor] | None = None
+    loss: Callable[[Any, dict[str, Any]], torch.Tensor] | None = None
 
 
 @dataclass

@@ -47,29 +47,33 @@ def score_labels(
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+    if not len(gold):
+        return Scores({"accuracy": 0.0, "macro_f1": 0.0, "micro_f1": 0.0, "auroc": 0.5}, {}, "macro_f1")
     names = [*labels, *sorted({name for item in gold for name in item} - set(labels))]
     truth = np.array([[name in item for name in names] for item in gold], dtype=bool).reshape(len(gold), len(names))
     scores = np.zeros((len(gold), len(names)))
     scores[:, : len(labels)] = probabilities
     found = _chosen(scores, multi_label, threshold)
-    areas = _areas(truth[:, : len(labels)], scores[:, : len(labels)])
-    seen = np.flatnonzero(truth.any(axis=0) | found.any(axis=0))
-    figures = {
-        "accuracy": float((truth == found).all(axis=1).mean()) if len(gold) else 0.0,
-        "macro_f1": float(f1_score(truth[:, seen], found[:, seen], average="macro", zero_division=0))
-        if len(seen)
-        else 0.0,
-        "micro_f1": float(f1_score(truth[:, seen], found[:, seen], average="micro", zero_division=0))
-        if len(seen)
-        else 0.0,
-        "auroc": float(np.mean(list(areas.values()))) if areas else 0.5,
-    }
     per_label: dict[str, dict[str, float]] = {}
-    rows = precision_recall_fscore_support(truth, found, average=None, zero_division=0)
-    for i, (name, *values) in enumerate(zip(names, *rows, strict=True)):
-        per_label[name] = dict(zip(("precision", "recall", "f1", "support"), map(float, values), strict=True))
-        if i in areas:
-            per_label[name]["auroc"] = areas[i]
+    for i, name in enumerate(names):
+        row = precision_recall_fscore_support(truth[:, i], found[:, i], average="binary", zero_division=0)
+        per_label[name] = {
+            "precision": float(row[0]),
+            "recall": float(row[1]),
+            "f1": float(row[2]),
+            "support": float(truth[:, i].sum()),
+        }
+        # The curve of a label needs items with it and items without it, and a label that can be found.
+        if i < len(labels) and 0 < truth[:, i].sum() < len(truth):
+            per_label[name]["auroc"] = _area(truth[:, i], scores[:, i])
+    seen = [name for i, name in enumerate(names) if truth[:, i].any() or found[:, i].any()]
+    areas = [figures["auroc"] for figures in per_label.values() if "auroc" in figures]
+    figures = {
+        "accuracy": float((truth == found).all(axis=1).mean()),
+        "macro_f1": float(np.mean([per_label[name]["f1"] for name in seen])) if seen else 0.0,
+        "micro_f1": float(f1_score(truth.ravel(), found.ravel(), zero_division=0)) if seen else 0.0,
+        "auroc": float(np.mean(areas)) if areas else 0.5,
+    }
     return Scores(figures, per_label, "macro_f1")
 
 
@@ -77,15 +81,12 @@ def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: flo
     if multi_label:
         return np.asarray((scores >= threshold) & (scores > 0))
     chosen = np.zeros(scores.shape, dtype=bool)
-    best = scores.argmax(axis=1)
     rows = np.flatnonzero(scores.any(axis=1))
-    chosen[rows, best[rows]] = True
+    chosen[rows, scores.argmax(axis=1)[rows]] = True
     return chosen
 
 
-def _areas(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> dict[int, float]:
-    """Give the area under the ROC curve of each label that has items on both sides."""
+def _area(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float:
     from sklearn.metrics import roc_auc_score
 
-    both = [i for i in range(truth.shape[1]) if 0 < truth[:, i].sum() < len(truth)]
-    return {i: float(roc_auc_score(truth[:, i], scores[:, i])) for i in both}
+    return float(roc_auc_score(truth, scores))

@@ -1,0 +1,108 @@
+"""Pictures to the inputs of an image model, and a small network for those who have no checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinnlp.encoders.checkpoints import quiet
+from clinnlp.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from transformers import PretrainedConfig
+
+__all__ = ["load_image_processor", "model_inputs", "new_image_processor", "resize", "small_network"]
+
+# Basic residual blocks did better on small chest X-rays, and faster, than ConvNeXt blocks of the same widths.
+_WIDTHS = (32, 64, 128, 256)
+
+
+def small_network(image_size: int) -> PretrainedConfig:
+    """Describe a convolutional network that learns from a few thousand pictures on a CPU.
+
+    Parameters
+    ----------
+    image_size : int
+        Height and width of its input in pixels, at least 8.
+
+    Raises
+    ------
+    ConfigError
+        If the size is smaller.
+    """
+    from transformers import ResNetConfig
+
+    if image_size < 8:
+        raise ConfigError(f"image_size must be at least 8, not {image_size}")
+    # The stem quarters the side and each stage after the first halves it: two pixels are left, or more.
+    side, stages = -(-image_size // 4), 1
+    while side > 2 and stages < len(_WIDTHS):
+        side, stages = -(-side // 2), stages + 1
+    return ResNetConfig(
+        embedding_size=_WIDTHS[0], hidden_sizes=list(_WIDTHS[:stages]), depths=[2] * stages, layer_type="basic"
+    )
+
+
+def new_image_processor(image_size: int) -> Any:
+    """Make the processor of a new network: the whole picture is resized to a square and scaled to -1..1."""
+    from transformers import ViTImageProcessorPil
+
+    return ViTImageProcessorPil(
+        size={"height": image_size, "width": image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+
+
+def load_image_processor(checkpoint: str) -> Any:
+    """Read a checkpoint's image processor.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it needs a package that is not installed.
+    """
+    from transformers import AutoImageProcessor
+
+    try:
+        with quiet():
+            return AutoImageProcessor.from_pretrained(checkpoint)
+    except Exception as error:  # a broken file, an unknown class, a missing package: each raises its own
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"cannot read the image processor of {checkpoint}: {type(error).__name__}: {reason}"
+        ) from None
+
+
+def resize(processor: Any, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring one picture to the size that a model reads, without scaling its values.
+
+    Parameters
+    ----------
+    processor : image processor of transformers
+    pixels : ndarray of uint8, shape (height, width, 3)
+
+    Returns
+    -------
+    ndarray of uint8, shape (3, height of the model, width of the model)
+    """
+    made = processor(
+        images=[pixels], do_rescale=False, do_normalize=False, return_tensors="np", input_data_format="channels_last"
+    )
+    return np.asarray(np.clip(made["pixel_values"][0], 0, 255), dtype=np.uint8)
+
+
+def model_inputs(processor: Any, resized: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Scale resized pictures to the values that a model reads.
+
+    Returns
+    -------
+    Tensor of float32, shape (pictures, 3, height, width)
+    """
+    import torch
+
+    done = {name: False for name in ("do_resize", "do_center_crop", "do_pad") if getattr(processor, name, None)}
+    made = processor(images=list(resized), return_tensors="np", input_data_format="channels_first", **done)
+    return torch.from_numpy(np.ascontiguousarray(made["pixel_values"], dtype=np.float32))

@@ -1,0 +1,321 @@
+"""ImageClassifier: labels of the pictures of a record, and of the record by its pictures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from clinnlp.encoders.checkpoints import find_checkpoint, load_config, load_model, load_onto_base, pick_device
+from clinnlp.encoders.heads import (
+    LABEL_SET,
+    check_labels,
+    head_settings,
+    label_set_name,
+    probabilities,
+    rank,
+    read_head,
+)
+from clinnlp.encoders.images import load_image_processor, model_inputs, new_image_processor, resize, small_network
+from clinnlp.errors import CheckpointError, ConfigError, ImageError
+from clinnlp.image import Image
+from clinnlp.record import Record
+from clinnlp.stage import Stage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from clinnlp.training.config import FitConfig
+    from clinnlp.training.fit import FitReport, Gold
+    from clinnlp.training.scores import Scores
+
+__all__ = ["ImageClassifier"]
+
+
+class ImageClassifier(Stage):
+    """Classify pictures with an image classifier.
+
+    The labels of each picture go to `image.labels[name]`, and those of the record, by the mean of its pictures'
+    probabilities, to `record.labels[name]`: all labels with their probabilities, best first, in the place of what
+    stood there. A record without pictures gets an empty list. A picture that cannot be decoded is its record's
+    error, and leaves that record without labels.
+
+    Parameters
+    ----------
+    checkpoint : str or Path, optional
+        Image classifier: folder, installed package or Hub id; None for a small network of its own. Nothing is
+        read before the first use.
+    labels : sequence of str, optional
+        Labels of a new head, on the encoder of `checkpoint` or on the small network.
+    name : str, optional
+        Name of the label set, and of the stage in a pipeline; by default "images".
+    image_size : int, optional
+        Height and width in pixels that the small network reads; 28 by default.
+    batch_size : int
+        Pictures that go through the network at once.
+    device : str, optional
+        Such as `"cpu"` or `"cuda:1"`; by default the GPU where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither a checkpoint nor labels, or an image size beside a checkpoint.
+    """
+
+    kind: ClassVar[str] = "images"
+    uses = ("images",)
+    assigns = ("labels",)
+
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        name: str | None = None,
+        image_size: int | None = None,
+        batch_size: int = 32,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        if checkpoint is None and labels is None:
+            raise ConfigError(f"stage {self.name!r}: give labels for a new network, or the checkpoint of one")
+        if checkpoint is not None and image_size is not None:
+            raise ConfigError(f"stage {self.name!r}: a checkpoint has an image size of its own: leave image_size out")
+        if batch_size < 1:
+            raise ConfigError(f"stage {self.name!r}: batch_size must be at least 1, not {batch_size}")
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
+        self.image_size = 28 if image_size is None else image_size
+        self.batch_size = batch_size
+        self.device = device
+        self.weights_changed = labels is not None
+        self._new_labels = None if labels is None else check_labels(labels, False, self.name)
+        self._labels = self._new_labels
+        self._model: PreTrainedModel | None = None
+        self._processor: Any = None
+
+    @classmethod
+    def from_pretrained(cls, checkpoint: str | Path, name: str | None = None, **options: Any) -> ImageClassifier:
+        """Take an image classifier as it is: any checkpoint of `AutoModelForImageClassification`.
+
+        Parameters
+        ----------
+        checkpoint : str or Path
+            Folder, installed package or Hub id.
+        name : str, optional
+            Name of the label set; by default the one that it was saved under.
+        **options
+            As for the class.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
+        """
+        found = find_checkpoint(checkpoint)
+        return cls(found, name=name or label_set_name(found), **options)
+
+    @classmethod
+    def from_base(
+        cls, base: str | Path | None = None, *, labels: Sequence[str], name: str | None = None, **options: Any
+    ) -> ImageClassifier:
+        """Put a new head for `labels` on the encoder of `base`, or on a small network, to be fitted.
+
+        Parameters
+        ----------
+        base : str or Path, optional
+            Folder, installed package or Hub id of an image model; by default a small convolutional network with
+            random weights, which learns from a few thousand pictures on a CPU.
+        labels : sequence of str
+            What a picture can be.
+        name : str, optional
+            Name of the label set.
+        **options
+            As for the class, such as `image_size`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such base.
+        """
+        found = None if base is None else find_checkpoint(base)
+        return cls(found, labels=labels, name=name, **options)
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> ImageClassifier:
+        """Make the stage from a saved pipeline's settings and folder."""
+        if folder is None:
+            raise CheckpointError("an image stage needs the folder of its weights")
+        return cls(folder, **config)
+
+    def config(self) -> dict[str, Any]:
+        """Give the settings that differ from the defaults."""
+        default = inspect.signature(type(self).__init__).parameters["batch_size"].default
+        return {} if self.batch_size == default else {"batch_size": self.batch_size}
+
+    @property
+    def labels(self) -> list[str]:
+        """What a picture can be, in the order of the head's outputs."""
+        if self._labels is None:
+            assert self.checkpoint is not None
+            self._labels, multi_label = read_head(load_config(self.checkpoint), self.checkpoint)
+            if multi_label:
+                raise CheckpointError(f"{self.checkpoint} gives a picture several labels, and this stage gives one")
+        return list(self._labels)
+
+    @property
+    def processor(self) -> Any:
+        """The image processor of transformers that makes the network's input."""
+        if self._processor is None:
+            if self.checkpoint is None:
+                self._processor = new_image_processor(self.image_size)
+            else:
+                self._processor = load_image_processor(self.checkpoint)
+        return self._processor
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The image classifier, loaded at first use, on its device."""
+        if self._model is None:
+            from transformers import AutoModelForImageClassification
+
+            settings = head_settings(self.labels, multi_label=False)
+            model: Any
+            if self.checkpoint is None:
+                config = small_network(self.image_size)
+                config.update(settings)
+                model = AutoModelForImageClassification.from_config(config).eval()
+            elif self._new_labels is None:
+                model = load_model(AutoModelForImageClassification, self.checkpoint)
+            else:
+                config = load_config(self.checkpoint, **settings)
+                model = load_onto_base(AutoModelForImageClassification, self.checkpoint, config)
+            model.config.problem_type = settings["problem_type"]
+            self._model = model.to(pick_device(self.device))
+        assert self._model is not None
+        return self._model
+
+    def warm_up(self) -> None:
+        """Load image processor and weights."""
+        _ = self.processor, self.model
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_processor"] = None
+        if not self.weights_changed:  # whoever unpickles reads them from the checkpoint
+            state["_model"] = None
+        return state
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Classify the pictures of a batch of records, in place."""
+        labels = self.labels
+        scores = iter(self.predict(self.read([image for record in records for image in record.images])))
+        # Nothing is written before all is read: a record either has all its labels or none.
+        for record in records:
+            rows = [next(scores) for _ in record.images]
+            for image, row in zip(record.images, rows, strict=True):
+                image.labels[self.name] = rank(row, labels)
+            record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
+
+    def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
+        """Decode pictures one by one, and bring each to the size that the network reads.
+
+        Yields
+        ------
+        ndarray of uint8, shape (3, height, width)
+
+        Raises
+        ------
+        ImageError
+            If one cannot be decoded.
+        """
+        for number, image in enumerate(images):
+            try:
+                pixels = image.pixels()
+            except ImageError as error:
+                raise ImageError(f"image {number}: {error}") from None
+            yield resize(self.processor, pixels)
+
+    def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
+        import torch
+
+        model = self.model
+        logits = [np.empty((0, len(self.labels)), dtype=np.float32)]
+        for some in _batches(resized, self.batch_size):
+            inputs = model_inputs(self.processor, some).to(model.device)
+            with torch.inference_mode():
+                logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
+        return probabilities(np.concatenate(logits), multi_label=False)
+
+    def fit(self, train: Gold, dev: Gold | None = None, config: FitConfig | None = None) -> FitReport:
+        """Fine-tune on gold labels; see `clinnlp.training.images`.
+
+        Parameters
+        ----------
+        train, dev : sequence of Record or datasets.Dataset
+            Records whose images have gold in `labels[name]`, or which have it themselves for all their images;
+            others are left out. On `dev` the best epoch is chosen, by macro F1.
+        config : FitConfig, optional
+
+        Returns
+        -------
+        FitReport
+
+        Raises
+        ------
+        TrainingError
+            If there is no gold, or it has labels that the head does not know.
+        """
+        from clinnlp.training.images import fit_images
+
+        return fit_images(self, train, dev, config)
+
+    def evaluate(self, records: Gold) -> Scores:
+        """Compare with gold labels: of images that have their own, and else of records, by all their images.
+
+        Parameters
+        ----------
+        records : sequence of Record or datasets.Dataset
+            As for `fit`; they are not changed.
+
+        Returns
+        -------
+        Scores
+            "accuracy", "macro_f1", "micro_f1", "auroc" and `per_label`; see `clinnlp.training.metrics`.
+        """
+        from clinnlp.training.images import evaluate_images
+
+        return evaluate_images(self, records)
+
+    def save(self, folder: str | Path, dtype: str = "float32") -> Path:
+        """Write a checkpoint that plain `AutoModelForImageClassification` and `AutoImageProcessor` open.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Appears whole or not at all.
+        dtype : {"float32", "float16", "bfloat16"}
+            How the weights are written.
+        """
+        from clinnlp.encoders.saving import save_checkpoint
+
+        setattr(self.model.config, LABEL_SET, self.name)
+        return save_checkpoint(self.model, self.processor, folder, dtype)
+
+
+def _batches(
+    items: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]], size: int
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Group pictures; where shapes differ, as a processor may keep proportions, one shape to a group."""
+    group: list[NDArray[np.uint8]] = []
+    for item in items:
+        if group and (len(group) == size or item.shape != group[0].shape):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

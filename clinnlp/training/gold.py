@@ -1,0 +1,61 @@
+"""Gold labels as training targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from clinnlp.errors import TrainingError
+from clinnlp.labels import Label
+from clinnlp.record import Record
+
+__all__ = ["gold_names", "targets"]
+
+
+def gold_names(labels: dict[str, list[Label]], name: str) -> list[str] | None:
+    """Give the names of the labels under `name`, or None where there are none: an empty list is no label at all."""
+    given = labels.get(name)
+    return None if given is None else [label.name for label in given]
+
+
+def targets(
+    gold: Sequence[Sequence[str]], records: Sequence[Record], labels: Sequence[str], multi_label: bool, stage: str
+) -> torch.Tensor:
+    """Give the targets of a loss.
+
+    Parameters
+    ----------
+    gold : sequence of sequence of str
+        Names of the labels of each item.
+    records : sequence of Record
+        The record of each item, for error messages.
+    labels : sequence of str
+        Labels of the head.
+
+    Returns
+    -------
+    Tensor of int64, shape (items,), or of float32, shape (items, labels), if `multi_label`
+
+    Raises
+    ------
+    TrainingError
+        If there is no gold, a label is not the head's, or an item does not have the one label that it should.
+    """
+    if not gold:
+        raise TrainingError(f"stage {stage!r}: no record has gold under labels[{stage!r}]")
+    numbers = {label: i for i, label in enumerate(labels)}
+    made = torch.zeros((len(gold), len(labels)))
+    for i, (names, record) in enumerate(zip(gold, records, strict=True)):
+        if unknown := [name for name in names if name not in numbers]:
+            raise TrainingError(
+                f"stage {stage!r}: record {record.id!r} has the gold label {unknown[0]!r}, which the head does not"
+                f" know: its labels are {', '.join(labels)}"
+            )
+        if not multi_label and len(set(names)) != 1:
+            raise TrainingError(
+                f"stage {stage!r}: record {record.id!r} has {len(set(names))} gold labels, and the head gives one:"
+                " make it with multi_label=True, or give one label"
+            )
+        made[i, [numbers[name] for name in names]] = 1
+    return made if multi_label else made.argmax(dim=1)
