@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clinnlp._plain import clone
 from clinnlp.errors import ClinNLPError, RecordError, StageError
-from clinnlp.record import Failure, Record
-from clinnlp.stage import Stage
+from clinnlp.record import FIELDS, Failure, Record
+from clinnlp.stage import FunctionStage, Stage
 
 __all__ = ["read_input", "run_stages"]
+
+# Errors are raised outside of `except` blocks here: inside, they would carry as their context the error of a
+# stage, whose message may quote the text.
 
 
 def read_input(item: Any, position: int, on_error: str) -> Record:
@@ -31,8 +35,14 @@ def read_input(item: Any, position: int, on_error: str) -> Record:
 def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str) -> None:
     """Run the stages over a batch in place.
 
-    A stage that fails on a batch is run again record by record. With `on_error="keep"` the failing records
-    get a `Failure`, and skip the later stages that require what the failed one would have assigned.
+    A stage that fails on a batch is run again record by record, each as it was before. With `on_error="keep"`
+    a failing record stays as it was before the stage and gets a `Failure`; it skips the later stages that
+    require what the failed one would have assigned.
+
+    Raises
+    ------
+    StageError
+        If a stage fails and `on_error` is `"raise"`, or if a stage cannot load what it needs.
     """
     lost: dict[int, set[str]] = {}
     for record in records:
@@ -47,44 +57,90 @@ def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str
                 continue
             absent = [field for field in stage.requires if not record.has(field)]
             if absent:
-                _fail(stage, record, _absent(stage, record, absent[0]), on_error)
+                error = RecordError(f"it has no {absent[0]!r}: add a stage that assigns it, or bring it")
+                _fail(stage, record, error, on_error)
                 lost.setdefault(id(record), set()).update(stage.assigns)
                 continue
             ready.append(record)
-        for record in _run_batch(stage, ready, on_error):
+        if ready:
+            _warm_up(stage)
+        for record in _run(stage, ready, on_error):
             gone = {field for field in stage.assigns if not record.has(field)}
             lost.setdefault(id(record), set()).update(gone)
 
 
-def _run_batch(stage: Stage, records: Sequence[Record], on_error: str) -> list[Record]:
-    """Run one stage; give the records that it failed on."""
-    if not records:
-        return []
+def _warm_up(stage: Stage) -> None:
+    """Let the stage load what it needs; where it cannot, no record is to blame, and none can go on."""
     try:
-        _run(stage, records)
+        stage.warm_up()
+    except ClinNLPError:
+        raise
     except Exception as error:
-        if len(records) == 1:
-            _fail(stage, records[0], error, on_error)
-            return [records[0]]
-        failed: list[Record] = []
-        for record in records:
-            failed += _run_batch(stage, [record], on_error)
-        return failed
-    return []
+        message = " ".join(str(error).split())
+        raise StageError(f"stage {stage.name!r} cannot load: {type(error).__name__}: {message}") from error
 
 
-def _run(stage: Stage, records: Sequence[Record]) -> None:
-    stage.process(records)
-    for record in records:
-        record.bind(stage.assigns)
+def _run(stage: Stage, records: Sequence[Record], on_error: str) -> list[Record]:
+    """Run one stage; give the records that it failed on."""
+    # A function sees one record at a time anyway, and may do what must not be done twice.
+    batches = [[record] for record in records] if isinstance(stage, FunctionStage) else [records]
+    failed: list[Record] = []
+    for batch in batches:
+        error = _attempt(stage, batch)
+        if error is None:
+            continue
+        for record in batch:
+            if len(batch) > 1:
+                error = _attempt(stage, [record])
+            if error is not None:
+                _fail(stage, record, error, on_error)
+                failed.append(record)
+    return failed
+
+
+def _attempt(stage: Stage, records: Sequence[Record]) -> Exception | None:
+    """Run one stage on a batch; where it fails, put the records back as they were and give the error."""
+    before = [_State(record, stage) for record in records]
+    try:
+        stage.process(list(records))
+        for state in before:
+            state.check()
+    except Exception as error:
+        for state in before:
+            state.restore()
+        return error
     for record in records:
         record.found.update(stage.assigns)
+    return None
 
 
-def _absent(stage: Stage, record: Record, field: str) -> StageError:
-    return StageError(
-        f"stage {stage.name!r}: record {record.id!r} has no {field!r}: add a stage that assigns it, or bring it"
-    )
+class _State:
+    """A record as it was before a stage."""
+
+    __slots__ = ("changing", "id", "record", "text", "values")
+
+    def __init__(self, record: Record, stage: Stage) -> None:
+        # A stage that does not say what it assigns may change everything.
+        self.changing = stage.assigns or FIELDS
+        self.record, self.text, self.id = record, record.text, record.id
+        self.values = {
+            name: clone(value) if name in self.changing else _shallow(value)
+            for name, value in ((name, getattr(record, name)) for name in (*FIELDS, "found"))
+        }
+
+    def check(self) -> None:
+        if self.record.text is not self.text and self.record.text != self.text:
+            raise RecordError("the raw text was changed: write edits to `cleaned` or `deidentified`")
+        self.record.bind(self.changing)
+
+    def restore(self) -> None:
+        self.record.text, self.record.id = self.text, self.id
+        for name, value in self.values.items():
+            setattr(self.record, name, value)
+
+
+def _shallow(value: Any) -> Any:
+    return value.copy() if isinstance(value, (list, dict, set)) else value
 
 
 def _fail(stage: Stage, record: Record, error: Exception, on_error: str) -> None:
@@ -97,9 +153,7 @@ def _fail(stage: Stage, record: Record, error: Exception, on_error: str) -> None
         record.errors.append(Failure(stage.name, kind, message))
         record.found.add("errors")
         return
-    if isinstance(error, StageError):
-        raise error
-    raise StageError(f"stage {stage.name!r} failed on record {record.id!r}: {message}") from None
+    raise StageError(f"stage {stage.name!r} failed on record {record.id!r}: {message}")
 
 
 def _place(error: Exception) -> str:

@@ -64,10 +64,13 @@ def read_score(score: Any, where: str) -> float:
     RecordError
         If it is none, or not a finite one.
     """
+    # A text is not tried: the error of one that is no number would hold it.
     try:
-        number = float(score)
-    except (TypeError, ValueError):
-        raise RecordError(f"{where}: a score of type {type(score).__name__} is not a number") from None
+        number = None if isinstance(score, (str, bytes)) else float(score)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
+        raise RecordError(f"{where}: a score of type {type(score).__name__} is not a number")
     if not math.isfinite(number):
         raise RecordError(f"{where}: a score is {number}, not a finite number")
     return number
