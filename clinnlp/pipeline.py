@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from clinnlp.errors import PipelineError
 from clinnlp.execution import read_input, run_stages
 from clinnlp.record import Record
-from clinnlp.stage import FunctionStage, Stage
+from clinnlp.stage import FunctionStage, Stage, field_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,11 +41,11 @@ class Pipeline:
     def __init__(
         self, stages: Sequence[Stage | Callable[[Record], Any]], name: str = "pipeline", batch_size: int = 64
     ) -> None:
-        if batch_size < 1:
-            raise PipelineError(f"batch_size must be at least 1, not {batch_size}")
         self.name = name
-        self.batch_size = batch_size
+        self.batch_size = _check_size(batch_size)
         self._stages: dict[str, Stage] = {}
+        if isinstance(stages, (str, Mapping)) or not hasattr(stages, "__iter__"):
+            raise PipelineError(f"give a pipeline a list of stages, not {type(stages).__name__}")
         for given in stages:
             stage = _as_stage(given)
             if stage.name in self._stages:
@@ -131,11 +131,9 @@ class Pipeline:
         """
         if on_error not in ("raise", "keep"):
             raise PipelineError(f"on_error must be 'raise' or 'keep', not {on_error!r}")
-        if isinstance(records, (str, Record)):
+        size = self.batch_size if batch_size is None else _check_size(batch_size)
+        if isinstance(records, (str, bytes, Mapping, Record)) or not hasattr(records, "__iter__"):
             raise PipelineError("pipe takes an iterable of records or texts: for a single one call the pipeline")
-        size = self.batch_size if batch_size is None else batch_size
-        if size < 1:
-            raise PipelineError(f"batch_size must be at least 1, not {size}")
         return self._pipe(iter(records), size, on_error)
 
     def _pipe(self, records: Iterator[Record | str], size: int, on_error: OnError) -> Iterator[Record]:
@@ -167,21 +165,42 @@ class Pipeline:
         return save_pipeline(self, folder, dtype)
 
 
+def _check_size(size: int) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise PipelineError(f"batch_size must be a whole number of at least 1, not {size!r}")
+    return size
+
+
 def _as_stage(given: Any) -> Stage:
     if isinstance(given, Stage):
+        if not getattr(given, "name", ""):  # its __init__ did not call that of Stage
+            given.name = given.kind or type(given).__name__
+        for declared in ("requires", "uses", "assigns"):
+            if not isinstance(names := getattr(given, declared), tuple):
+                setattr(given, declared, field_names(names))
         return given
-    if callable(given) and not isinstance(given, type):
+    if isinstance(given, type):
+        raise PipelineError(f"{given.__name__} is a class: give an object of it, such as {given.__name__}()")
+    if callable(given):
         return FunctionStage(given)
-    raise PipelineError(f"a stage is a Stage object or a function of one record, not {given!r}")
+    raise PipelineError(f"a stage is a Stage object or a function of one record, not of type {type(given).__name__}")
 
 
 def _check_order(stages: Sequence[Stage]) -> None:
     for i, stage in enumerate(stages):
         before = {field for earlier in stages[:i] for field in earlier.assigns}
         for field in (*stage.requires, *stage.uses):
-            later = next((s for s in stages[i + 1 :] if field in s.assigns), None)
+            later = next((s for s in stages[i + 1 :] if _is_source(s, field, stage)), None)
             if field not in before and later is not None:
                 raise PipelineError(
                     f"stage {stage.name!r} comes before {later.name!r}, which assigns the {field!r} that it reads:"
                     f" put {later.name!r} before {stage.name!r}"
                 )
+
+
+def _is_source(later: Stage, field: str, reader: Stage) -> bool:
+    """Tell whether the later stage should have come first: it makes the field, and does not itself wait for it."""
+    if field not in later.assigns or field in later.requires:
+        return False
+    both_add = field in later.uses and field in reader.assigns and field not in reader.requires
+    return not both_add

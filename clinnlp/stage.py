@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinnlp.errors import PipelineError
+from clinnlp.errors import ClinNLPError, PipelineError, StageError
 from clinnlp.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FunctionStage", "Stage", "as_stage", "register", "resolve", "stage_names"]
+__all__ = ["FunctionStage", "Stage", "as_stage", "field_names", "register", "resolve", "stage_names"]
 
 ENTRY_POINTS = "clinnlp.stages"
 
@@ -83,7 +82,7 @@ class FunctionStage(Stage):
     Parameters
     ----------
     function : callable
-        Takes a record and changes it in place; what it returns is not used.
+        Takes a record and changes it in place; what it returns is not used, and must not be another record.
     name : str, optional
         By default the function's name.
     requires, uses, assigns : sequence of str
@@ -100,12 +99,19 @@ class FunctionStage(Stage):
     ) -> None:
         super().__init__(name or getattr(function, "__name__", type(function).__name__))
         self.function = function
-        self.requires, self.uses, self.assigns = tuple(requires), tuple(uses), tuple(assigns)
+        self.requires, self.uses, self.assigns = field_names(requires), field_names(uses), field_names(assigns)
 
     def process(self, records: Sequence[Record]) -> None:
         """Call the function with each record."""
         for record in records:
-            self.function(record)
+            returned = self.function(record)
+            if isinstance(returned, Record) and returned is not record:
+                raise StageError("the function gave another record back: change the one that it is given")
+
+
+def field_names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Give names of fields as a tuple; a text is one name, for who forgot the comma in `("tokens",)`."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def as_stage(
@@ -127,9 +133,14 @@ def register(kind: str, stage: type[Stage] | str) -> None:
     PipelineError
         If the name is taken by another stage.
     """
-    if _REGISTRY.get(kind, stage) != stage:
+    if kind in _REGISTRY and _place(_REGISTRY[kind]) != _place(stage):
         raise PipelineError(f"the stage name {kind!r} is taken: register yours under another name")
     _REGISTRY[kind] = stage
+
+
+def _place(stage: type[Stage] | str) -> str:
+    """Give `"module:Class"`, which stays the same where a notebook defines the class anew."""
+    return stage if isinstance(stage, str) else f"{stage.__module__}:{stage.__qualname__}"
 
 
 def stage_names() -> list[str]:
@@ -147,14 +158,25 @@ def resolve(kind: str) -> type[Stage]:
     """
     found = _REGISTRY.get(kind)
     if isinstance(found, str):
-        module, _, attribute = found.partition(":")
-        stage: type[Stage] = getattr(import_module(module), attribute)
-        return stage
+        return _load(kind, EntryPoint(kind, found, ENTRY_POINTS))
     if found is not None:
         return found
     for point in entry_points(group=ENTRY_POINTS, name=kind):
-        loaded = point.load()
-        if not (isinstance(loaded, type) and issubclass(loaded, Stage)):
-            raise PipelineError(f"the entry point {kind!r} is not a subclass of clinnlp.stage.Stage")
-        return loaded
+        return _load(kind, point)
     raise PipelineError(f"unknown stage {kind!r}: known are {', '.join(stage_names())}; register yours first")
+
+
+def _load(kind: str, point: EntryPoint) -> type[Stage]:
+    """Import the class that a registry's entry or an installed entry point names."""
+    try:
+        loaded = point.load()
+    except ClinNLPError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise PipelineError(
+            f"stage {kind!r} cannot be imported from {point.value}: {type(error).__name__}: {message}"
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Stage)):
+        raise PipelineError(f"stage {kind!r}: {point.value} is not a subclass of clinnlp.stage.Stage")
+    return loaded
