@@ -85,7 +85,7 @@ WRONG_ORDERS = {
 
 @pytest.mark.parametrize("stages", WRONG_ORDERS.values(), ids=WRONG_ORDERS)
 def test_a_stage_before_the_one_that_assigns_what_it_reads_is_refused_and_both_are_named(stages: list[Stage]) -> None:
-    with pytest.raises(PipelineError, match="stage 'x' comes before 'y', which assigns the '(tokens|entities)'"):
+    with pytest.raises(PipelineError, match=r"stage 'x' comes before 'y', which assigns the '(tokens|entities)'"):
         Pipeline(stages)
     Pipeline([stages[-1], *stages[1:-1], stages[0]])
 
