@@ -1,18 +1,29 @@
 """Edits to a text, and the way back to raw offsets.
 
 An `Alignment` is a sorted list of edits that do not overlap. It maps spans both ways. Offsets are Unicode
-code points, half-open. Edges of a span map by three rules:
+code points, half-open. Edges of a span map by three rules, the same in both directions:
 
-1. An edge inside a replaced stretch moves outwards to the edge of that stretch, because which of its
-   characters came from which cannot be known.
+1. An edge strictly inside an edited stretch moves outwards to the edge of that stretch, because which of its
+   characters came from which cannot be known. This holds for empty spans too.
 2. A deletion or an insertion that only touches the edge of a span stays outside it.
-3. An empty span, or one whose text was deleted, maps to an empty span at the place where it stood.
+3. Any other empty span, and a span all of whose text was deleted or inserted, maps to an empty span at the
+   place where it stood, before whatever was inserted or deleted at that very place.
+
+Characters that no edit covers map to exactly themselves, and both mappings are monotone: of two spans, the one
+that starts (ends) first does so on the other side too.
+
+Composing two alignments gives one whose edits cover what either side's edits covered. Edits of the two sides
+that share characters become one edit; so do a deletion of the first and an insertion of the second at the same
+place, since nothing says on which side of the deleted text the new one belongs. A span that is not empty, mapped
+by the composed alignment, therefore contains what mapping it in two steps gives; where no two edits met, every
+span maps to the same place either way.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.errors import AlignmentError
@@ -47,6 +58,9 @@ def insert(at: int, text: str) -> Edit:
     return Edit(at, at, text)
 
 
+_PLACE = attrgetter("start", "end")
+
+
 class Alignment:
     """How a target text was made from a source text of `length` code points.
 
@@ -68,7 +82,7 @@ class Alignment:
 
     def __init__(self, length: int, edits: Iterable[Edit] = ()) -> None:
         self.length = length
-        self.edits: tuple[Edit, ...] = tuple(sorted(e for e in edits if e.end != e.start or e.text))
+        self.edits: tuple[Edit, ...] = tuple(sorted((e for e in edits if e.end != e.start or e.text), key=_PLACE))
         self._source_starts = [e.start for e in self.edits]
         self._source_ends = [e.end for e in self.edits]
         self._target_starts: list[int] = []
@@ -145,18 +159,7 @@ class Alignment:
             )
         if not self.edits or not other.edits:
             return Alignment(self.length, self.edits or other.edits)
-        edits: list[Edit] = []
-        for group in _groups(self, other):
-            start = min(item.start for item in group)
-            end = max(item.end for item in group)
-            source = self.to_source(start, end)
-            if len(group) == 1 and group[0].source is not None:
-                source = group[0].source
-            edit = Edit(*source, _text(group, start))
-            if edits and edits[-1].start == edits[-1].end == edit.start == edit.end:
-                edit = Edit(edit.start, edit.end, edits.pop().text + edit.text)
-            edits.append(edit)
-        return Alignment(self.length, edits)
+        return Alignment(self.length, _compose(self, other))
 
     def to_list(self) -> list[list[Any]]:
         """Give the edits as `[start, end, text]` lists, for JSON."""
@@ -194,53 +197,57 @@ def _map(
     return min(low, high), high
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """An edit of either side of a composition, placed in the text between them."""
-
-    start: int
-    end: int
-    text: str
-    source: tuple[int, int] | None  # set for an edit of the first alignment
-
-
-def _groups(first: Alignment, second: Alignment) -> list[list[_Item]]:
-    """Group the edits of both sides that share characters of the middle text."""
-    items = [
-        _Item(start, end, edit.text, (edit.start, edit.end))
-        for edit, start, end in zip(first.edits, first._target_starts, first._target_ends, strict=True)
-    ]
-    items += [_Item(edit.start, edit.end, edit.text, None) for edit in second.edits]
-    # Of two edits of no length at one place the second side's comes first: `_map` puts it there.
-    items.sort(key=lambda item: (item.start, item.end, item.source is not None))
-    groups: list[list[_Item]] = []
-    end = -1
-    for item in items:
-        if groups and item.start < end and groups[-1][0].start < item.end:
-            groups[-1].append(item)
-            end = max(end, item.end)
+def _compose(first: Alignment, second: Alignment) -> list[Edit]:
+    """Give the edits of `first.then(second)`, sweeping over the text between the two."""
+    starts, ends = first._target_starts, first._target_ends
+    ours, theirs = first.edits, second.edits
+    edits: list[Edit] = []
+    i = j = shift = 0  # `shift` leads from the text between, right before edit i, to the source
+    while i < len(ours) or j < len(theirs):
+        # Of two edits at one place the shorter comes first; of two of no length the second side's, because
+        # `_map` puts an empty span before what was deleted there.
+        if j == len(theirs) or (i < len(ours) and (starts[i], ends[i]) < (theirs[j].start, theirs[j].end)):
+            start, end, i0, j0 = starts[i], ends[i], i, j
+            i += 1
         else:
-            groups.append([item])
-            end = item.end
-    return groups
+            start, end, i0, j0 = theirs[j].start, theirs[j].end, i, j
+            j += 1
+            while start == end and i < len(ours) and ends[i] == start:
+                i += 1
+        while True:
+            if i < len(ours) and starts[i] < end:
+                end = max(end, ends[i])
+                i += 1
+            elif j < len(theirs) and theirs[j].start < end:
+                end = max(end, theirs[j].end)
+                j += 1
+            else:
+                break
+        source = start - shift
+        if i > i0:
+            shift = ends[i - 1] - ours[i - 1].end
+        text = _weave(first, range(i0, i), theirs[j0:j], start, end) if j > j0 else ours[i0].text
+        if edits and edits[-1].end == source == end - shift == edits[-1].start:
+            text = edits.pop().text + text
+        edits.append(Edit(source, end - shift, text))
+    return edits
 
 
-def _text(group: Sequence[_Item], start: int) -> str:
-    """Give the target text of a group: the second side's, and what it left of the first side's."""
-    if len(group) == 1:
-        return group[0].text
+def _weave(first: Alignment, ours: range, theirs: Sequence[Edit], start: int, end: int) -> str:
+    """Give the target text of edits that met: the second side's, and what it left of the first side's."""
+    if not ours:
+        return theirs[0].text
     parts: list[str] = []
-    firsts = [item for item in group if item.source is not None]
-    seconds = [item for item in group if item.source is None]
-    at = start
-    stop = max(item.end for item in group)
-    for item in [*seconds, _Item(stop, stop, "", None)]:
-        for first in firsts:
-            low, high = max(at, first.start), min(item.start, first.end)
-            if low < high:
-                parts.append(first.text[low - first.start : high - first.start])
-        parts.append(item.text)
-        at = item.end
+    at, i = start, ours.start
+    for edit in (*theirs, Edit(end, end)):
+        while i < ours.stop and first._target_starts[i] < edit.start:
+            low = first._target_starts[i]
+            parts.append(first.edits[i].text[max(at - low, 0) : edit.start - low])
+            if first._target_ends[i] > edit.start:
+                break
+            i += 1
+        parts.append(edit.text)
+        at = edit.end
     return "".join(parts)
 
 
@@ -254,10 +261,21 @@ class EditedText:
         The edited text.
     alignment : Alignment
         The edits that made it, in offsets of the source.
+
+    Raises
+    ------
+    AlignmentError
+        If the edits give a text of another length.
     """
 
     text: str
     alignment: Alignment
+
+    def __post_init__(self) -> None:
+        if len(self.text) != self.alignment.target_length:
+            raise AlignmentError(
+                f"the edited text has length {len(self.text)}, its edits give length {self.alignment.target_length}"
+            )
 
     @classmethod
     def of(cls, source: str, edits: Iterable[Edit] = ()) -> EditedText:
