@@ -223,24 +223,27 @@ def _compose(first: Alignment, second: Alignment) -> list[Edit]:
                 j += 1
             else:
                 break
-        source = start - shift
+        if j == j0:
+            edit = ours[i0]
+        elif i == i0:
+            edit = Edit(start - shift, end - shift, theirs[j0].text)
+        else:
+            last = i - 1
+            edit = Edit(start - shift, end - ends[last] + ours[last].end, _weave(first, i0, i, theirs[j0:j], end))
         if i > i0:
             shift = ends[i - 1] - ours[i - 1].end
-        text = _weave(first, range(i0, i), theirs[j0:j], start, end) if j > j0 else ours[i0].text
-        if edits and edits[-1].end == source == end - shift == edits[-1].start:
-            text = edits.pop().text + text
-        edits.append(Edit(source, end - shift, text))
+        if edits and edits[-1].start == edit.start == edit.end:
+            edit = Edit(edit.start, edit.end, edits.pop().text + edit.text)
+        edits.append(edit)
     return edits
 
 
-def _weave(first: Alignment, ours: range, theirs: Sequence[Edit], start: int, end: int) -> str:
+def _weave(first: Alignment, i: int, stop: int, theirs: Sequence[Edit], end: int) -> str:
     """Give the target text of edits that met: the second side's, and what it left of the first side's."""
-    if not ours:
-        return theirs[0].text
     parts: list[str] = []
-    at, i = start, ours.start
+    at = first._target_starts[i]
     for edit in (*theirs, Edit(end, end)):
-        while i < ours.stop and first._target_starts[i] < edit.start:
+        while i < stop and first._target_starts[i] < edit.start:
             low = first._target_starts[i]
             parts.append(first.edits[i].text[max(at - low, 0) : edit.start - low])
             if first._target_ends[i] > edit.start:
