@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -12,45 +15,90 @@ from clinnlp.atomic import replace_folder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
-from clinnlp.stage import Stage, resolve
+from clinnlp.stage import FunctionStage, Stage, resolve, stage_names
+
+if TYPE_CHECKING:
+    from clinnlp.record import Record
 
 __all__ = ["FORMAT", "load", "save_pipeline"]
 
 FORMAT = 1
 FILE = "pipeline.yaml"
+_KEYS = ("clinnlp", "name", "batch_size", "stages")
+_STAGE_KEYS = ("name", "stage", "config", "weights")
 
 
 def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32") -> Path:
     """Write `pipeline.yaml` and a folder of weights for every stage that has some.
 
-    The folder appears whole or not at all: a failure leaves a previous save as it was.
+    A failure leaves a previous save as it was; other files of the folder stay.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    folder : str or Path
+    dtype : {"float32", "float16", "bfloat16"}
+        How weights are written.
 
     Raises
     ------
     PipelineError
-        If a stage has no registered name, so that no one could load it again.
+        If a stage has no registered name, so that no one could load it again, or its settings are not plain.
     """
-    entries: list[dict[str, Any]] = []
     for stage in pipeline.stages.values():
         if not stage.kind or resolve(stage.kind) is not type(stage):
             raise PipelineError(
                 f"stage {stage.name!r} cannot be saved: set `kind` on its class and clinnlp.stage.register it"
             )
-    with replace_folder(Path(folder)) as new:
-        for stage in pipeline.stages.values():
-            entry: dict[str, Any] = {"name": stage.name, "stage": stage.kind}
-            if config := stage.config():
-                entry["config"] = config
-            if hasattr(stage, "save"):
-                stage.save(new / stage.name, dtype)
-                entry["weights"] = stage.name
-            entries.append(entry)
-        document = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size, "stages": entries}
-        (new / FILE).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return Path(folder)
+    folder = Path(folder)
+    ours = _saved_before(folder)
+    taken = {path.name.casefold() for path in folder.glob("*") if path.name not in ours} | {FILE}
+    try:
+        with replace_folder(folder, stale=map(escape, ours)) as new:
+            entries = [_save_stage(stage, new, taken, dtype) for stage in pipeline.stages.values()]
+            document = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size, "stages": entries}
+            (new / FILE).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(f"cannot save a pipeline in {folder}: {error.strerror}") from error
+    return folder
 
 
-def load(name: str | Path, stages: Mapping[str, Stage] | None = None) -> Pipeline:
+def _save_stage(stage: Stage, folder: Path, taken: set[str], dtype: str) -> dict[str, Any]:
+    """Write the weights of a stage, if it has some, and give its entry in the file."""
+    entry: dict[str, Any] = {"name": stage.name, "stage": stage.kind}
+    if config := stage.config():
+        try:
+            yaml.safe_dump(config)
+        except yaml.YAMLError:
+            raise PipelineError(f"stage {stage.name!r} cannot be saved: its config must be plain values") from None
+        entry["config"] = config
+    if hasattr(stage, "save"):
+        entry["weights"] = _folder_name(stage.name, taken)
+        # A stage of one's own may know nothing of dtypes.
+        stage.save(folder / entry["weights"], *([dtype] if dtype != "float32" else []))
+    return entry
+
+
+def _saved_before(folder: Path) -> set[str]:
+    """Give the names of the entries that an earlier save wrote into the folder."""
+    try:
+        entries = _read(folder / FILE)["stages"]
+    except PipelineError:
+        return {FILE}
+    named = {entry.get("weights") for entry in entries if isinstance(entry, dict)}
+    return {FILE, *(name for name in named if isinstance(name, str) and name and Path(name).name == name)}
+
+
+def _folder_name(name: str, taken: set[str]) -> str:
+    """Make a stage's name that of a folder of its own, on every system."""
+    safe = re.sub(r"[^\w-]+", "_", name)[:80] or "_"
+    while safe.casefold() in taken:
+        safe += "_"
+    taken.add(safe.casefold())
+    return safe
+
+
+def load(name: str | Path, stages: Mapping[str, Stage | Callable[[Record], Any]] | None = None) -> Pipeline:
     """Load a pipeline: a shipped name, a folder, or the id of a Hub repository.
 
     Nothing of the weights is read before the first use. A shipped name or a folder never uses the network.
@@ -59,8 +107,8 @@ def load(name: str | Path, stages: Mapping[str, Stage] | None = None) -> Pipelin
     ----------
     name : str or Path
         Name, folder or Hub id.
-    stages : mapping of str to Stage, optional
-        Stage objects to put in for those of the same name in the file, such as functions of your own.
+    stages : mapping of str to Stage or callable, optional
+        Stages to put in for those of the same name in the file, such as functions of your own.
 
     Raises
     ------
@@ -69,60 +117,90 @@ def load(name: str | Path, stages: Mapping[str, Stage] | None = None) -> Pipelin
     """
     folder = _find(name)
     path = folder / FILE
+    document = _read(path)
+    given = dict(stages or {})
+    made = [_make(entry, path, given) for entry in document["stages"]]
+    if given:
+        raise PipelineError(f"{path} has no stage {', '.join(map(repr, given))} to put yours in for")
+    try:
+        return Pipeline(made, str(document.get("name", folder.name)), document.get("batch_size", 64))
+    except ClinNLPError as error:
+        raise PipelineError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PipelineError(f"no {FILE} in {folder}: give a folder that Pipeline.save wrote") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PipelineError(f"no {FILE} in {path.parent}: give a folder that Pipeline.save wrote") from None
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PipelineError(f"{path} is not valid YAML: {_one_line(error)}") from None
     if not isinstance(document, dict) or not isinstance(document.get("stages"), list):
         raise PipelineError(f"{path} has no list of stages: save the pipeline again")
     if document.get("clinnlp") != FORMAT:
         raise PipelineError(f"{path} is of format {document.get('clinnlp')!r}, this version reads {FORMAT}")
-    made = [_make(entry, path, stages or {}) for entry in document["stages"]]
-    try:
-        return Pipeline(made, str(document.get("name", folder.name)), int(document.get("batch_size", 64)))
-    except ClinNLPError as error:
-        raise PipelineError(f"{path}: {error}") from None
+    _refuse_unknown(document, _KEYS, str(path))
+    return document
 
 
-def _make(entry: Any, path: Path, given: Mapping[str, Stage]) -> Stage:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise PipelineError(f"{path}: each stage needs a name and a stage")
-    name = cast("str", entry["name"])
+def _refuse_unknown(given: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
+    if unknown := [key for key in given if key not in known]:
+        raise PipelineError(f"{where} has the unknown key {unknown[0]!r}: known are {', '.join(known)}")
+
+
+def _make(entry: Any, path: Path, given: dict[str, Stage | Callable[[Record], Any]]) -> Stage:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
+        raise PipelineError(f"{path}: each stage needs a name")
+    name = entry["name"]
+    where = f"{path}: stage {name!r}"
+    _refuse_unknown(entry, _STAGE_KEYS, where)
     if name in given:
-        return given[name]
-    if unknown := set(entry) - {"name", "stage", "config", "weights"}:
-        raise PipelineError(f"{path}: stage {name!r} has unknown keys: {', '.join(sorted(map(str, unknown)))}")
-    config = entry.get("config") or {}
-    if not isinstance(config, dict):
-        raise PipelineError(f"{path}: the config of stage {name!r} is not a mapping")
-    folder: Path | None = None
-    if weights := entry.get("weights"):
-        folder = path.parent / str(weights)
-        if not folder.resolve().is_relative_to(path.parent.resolve()):
-            raise PipelineError(f"{path}: the weights of stage {name!r} lie outside the pipeline's folder")
-        if not folder.is_dir():
-            raise PipelineError(f"{path}: the weights of stage {name!r} are missing: no folder {weights}")
+        own = given.pop(name)
+        own = own if isinstance(own, Stage) else FunctionStage(own)
+        own.name = name
+        return own
+    kind, config = entry.get("stage"), entry.get("config") or {}
+    if not isinstance(kind, str):
+        raise PipelineError(f"{where} does not say which `stage` it is: give one of {', '.join(stage_names())}")
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise PipelineError(f"{where}: its config is not a mapping of names to values")
+    folder = _weights(entry.get("weights"), path.parent, where)
     try:
-        stage = resolve(str(entry.get("stage"))).load(config, folder)
+        stage = resolve(kind).load(config, folder)
     except ClinNLPError as error:
-        raise PipelineError(f"{path}: stage {name!r}: {error}") from None
-    except TypeError as error:
-        raise PipelineError(f"{path}: stage {name!r}: its config does not fit: {_one_line(error)}") from None
+        raise PipelineError(f"{where}: {error}") from None
+    except Exception as error:
+        raise PipelineError(f"{where}: its config does not fit: {type(error).__name__}: {_one_line(error)}") from error
     stage.name = name
     return stage
+
+
+def _weights(given: Any, folder: Path, where: str) -> Path | None:
+    """Give the folder of a stage's weights, which lies inside that of the pipeline."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given:
+        raise PipelineError(f"{where}: its weights are not the name of a folder")
+    path = folder / given
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise PipelineError(f"{where}: its weights lie outside the pipeline's folder")
+    if not path.is_dir():
+        raise PipelineError(f"{where}: its weights are missing: no folder {given}")
+    return path
 
 
 def _find(name: str | Path) -> Path:
     text = str(name)
     if isinstance(name, str) and (shipped := shipped_pipeline(text)) is not None:
         return shipped
-    if Path(name).is_dir():
-        return Path(name)
-    if isinstance(name, str) and HUB_ID.fullmatch(text) and not Path(name).parent.is_dir():
-        return _download(text)
-    raise PipelineError(f"no pipeline {text!r}: give a folder, a Hub id, or one of {', '.join(shipped_names())}")
+    with suppress(OSError):  # of a name that no file can have
+        if Path(name).is_dir():
+            return Path(name)
+        if isinstance(name, str) and HUB_ID.fullmatch(text) and not Path(name).parent.is_dir():
+            return _download(text)
+    raise PipelineError(f"no pipeline {text[:80]!r}: give a folder, a Hub id, or one of {', '.join(shipped_names())}")
 
 
 def _download(repository: str) -> Path:
