@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["save_checkpoint"]
 
+# What another checkpoint may have left in the folder, and transformers would read with this one.
+_STALE = (
+    "model*.safetensors",
+    "*.safetensors.index.json",
+    "pytorch_model*",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+)
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -43,7 +53,7 @@ def save_checkpoint(model: PreTrainedModel, processor: Any, folder: str | Path, 
         name: (tensor.to(kind) if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
-    with replace_folder(Path(folder)) as new:
+    with replace_folder(Path(folder), stale=_STALE) as new:
         with quiet():
             model.save_pretrained(new, state_dict=state)
         processor.save_pretrained(new)
