@@ -63,3 +63,7 @@ def __getattr__(name: str) -> Any:
     if name == "FitConfig":
         return import_module("clinnlp.training.config").FitConfig
     raise AttributeError(f"module 'clinnlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_LAZY_MODULES})

@@ -70,3 +70,8 @@ class MissingPackageError(ClinNLPError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'clinnlp[{extra}]'")
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
+        # Without this an error that comes from a worker process could not be read there.
+        return type(self), (self.package, self.extra)
