@@ -156,8 +156,10 @@ def test_windows_weigh_by_the_pieces_that_are_theirs(counter: ReportClassifier) 
         return float(torch.logit(torch.tensor(p)))
 
     assert logit(both) == pytest.approx((4 * logit(one) + 28 * logit(none)) / 32, abs=1e-3)
-    # Overlapping windows of the same word give what one of them gives: no piece counts twice.
-    assert yes(counter, "the " * 300) == pytest.approx(none, abs=1e-4)
+    # A paragraph of one piece more than a window has two windows; no piece of it counts twice.
+    rash = yes(counter, "rash " * 30)
+    overlapping = yes(counter, "the " * 31 + "\n\n" + "rash " * 30)
+    assert logit(overlapping) == pytest.approx((31 * logit(none) + 30 * logit(rash)) / 61, abs=1e-3)
 
 
 @given(st.lists(st.sampled_from(["rash", "the"]), min_size=1, max_size=8))
