@@ -90,7 +90,7 @@ def _beside(path: Path) -> Path:
 
 def _exchange(new: Path, folder: Path, stale: tuple[str, ...]) -> None:
     """Put the entries of `new` into `folder`, or leave it as it was; old and new entries never stand side by side."""
-    names = {entry.name for entry in new.iterdir()}
+    names = sorted(entry.name for entry in new.iterdir())
     replaced = [
         entry.name
         for entry in folder.iterdir()

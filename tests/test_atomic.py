@@ -131,11 +131,11 @@ def test_a_folder_that_was_there_survives_a_failure_of_the_block(tmp_path: Path)
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("failing", range(5))
+@pytest.mark.parametrize("failing", range(6))
 def test_a_folder_that_was_there_survives_a_failure_at_every_step_of_the_exchange(
     failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tree(write(tmp_path, a_txt="old", sub__b_txt="old", stale_txt="old", mine_txt="mine"))
+    before = tree(write(tmp_path, one__b_txt="old", two__b_txt="old", stale_txt="old", mine_txt="mine"))
     plain, calls = Path.replace, 0
 
     def replace(self: Path, target: Path) -> Path:
@@ -145,14 +145,17 @@ def test_a_folder_that_was_there_survives_a_failure_at_every_step_of_the_exchang
             raise Stop
         return plain(self, target)
 
+    def save() -> None:
+        with replace_folder(tmp_path, stale=["stale*"]) as new:
+            write(new, one__b_txt="new", some_txt="new", two__b_txt="new")
+
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(Stop), replace_folder(tmp_path, stale=["stale*"]) as new:
-        write(new, a_txt="new", sub__b_txt="new")
+    with pytest.raises(Stop):
+        save()
     assert tree(tmp_path) == before
-    calls = 99
-    with replace_folder(tmp_path, stale=["stale*"]) as new:
-        write(new, a_txt="new", sub__b_txt="new")
-    assert tree(tmp_path) == {"a.txt": "new", "sub/b.txt": "new", "mine.txt": "mine"}
+    save()
+    assert tree(tmp_path) == {"one/b.txt": "new", "some.txt": "new", "two/b.txt": "new", "mine.txt": "mine"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "one", "some.txt", "two"]
 
 
 def test_old_and_new_entries_never_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,17 @@ def test_later_stages_skip_a_record_without_blaming_it_twice_and_others_go_on() 
     assert seen == ["1"]
 
 
+def test_what_a_record_brought_is_still_read_after_a_stage_that_would_have_added_to_it() -> None:
+    record = Record("a b", id="1", entities=[Entity(0, 1)])
+    adds = as_stage(name="adds", uses=("entities",), assigns=("entities",))(lambda record: 1 / 0)
+    reads = as_stage(name="reads", requires=("entities",), assigns=("labels",))(
+        lambda record: record.labels.update(count=[str(len(record.entities))])
+    )
+    run([record], adds, reads, on_error="keep")
+    assert [failure.stage for failure in record.errors] == ["adds"]
+    assert record.labels == {"count": [Label("1")]}
+
+
 def test_a_record_without_what_a_stage_requires_is_an_error_of_that_record() -> None:
     with_tokens = Record("a b", id="1", tokens=[Token(0, 1)])
     without = Record("a b", id="2")
@@ -265,13 +276,15 @@ def test_a_function_sees_each_record_once_even_where_another_fails() -> None:
 
 def test_a_stage_that_empties_its_list_of_records_takes_nothing_away() -> None:
     class Greedy(Stage):
-        assigns = ("labels",)
+        assigns = ("labels", "entities")
 
         def process(self, records: Sequence[Record]) -> None:
             while records:
                 records.pop().labels["a"] = ["b"]  # type: ignore[attr-defined]
 
-    assert [record.labels for record in run(["a", "b"], Greedy())] == [{"a": [Label("b")]}] * 2
+    found = run(["a", "b"], Greedy())
+    assert [record.labels for record in found] == [{"a": [Label("b")]}] * 2
+    assert all(record.has("entities") for record in found)
 
 
 def test_only_a_batch_that_fails_is_run_again_record_by_record() -> None:
