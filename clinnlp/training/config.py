@@ -24,7 +24,8 @@ class FitConfig:
     head_learning_rate : float, optional
         Highest learning rate of the head; by default that of the encoder.
     batch_tokens : int
-        Word pieces of a batch, padding counted; for images, pictures of a batch times 64.
+        Word pieces of a batch, padding counted; for images, pictures of a batch times 64; for whole reports,
+        reports of a batch times 128.
     weight_decay : float
     warmup : float
         Share of the steps in which the learning rate rises from zero.
@@ -32,7 +33,8 @@ class FitConfig:
         One of the Trainer's schedules: "linear", "cosine", "constant_with_warmup", ...
     max_grad_norm : float
     dropout : float, optional
-        Dropout of the encoder's layers and the head; by default the checkpoint's own.
+        Dropout of the encoder's hidden states and the head, with that of attention off; by default the
+        checkpoint's own rates.
     mask_words : float
         Share of the word pieces that are hidden by the mask token while training, new in every epoch.
     seed : int

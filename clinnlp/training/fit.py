@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -29,6 +30,10 @@ __all__ = ["FitReport", "FitTask", "Gold", "fit_task", "read_gold"]
 
 Gold = Iterable[Record] | Any
 """Records with gold, or a `datasets.Dataset` with the fields of `Record.to_dict` as columns."""
+
+
+_ATTENTION = re.compile(r"attention\.(self\.)?dropout|attn_drop|attention_dropout")
+"""Dropout of attention probabilities, as BERT, DistilBERT, GPT-2 and others name it."""
 
 
 @dataclass
@@ -138,15 +143,18 @@ def fit_task(task: FitTask, config: FitConfig) -> FitReport:
 
 @contextmanager
 def _dropout(model: Any, rate: float | None) -> Iterator[None]:
-    """Set all dropout layers of a model, and give them back their own rates at the end."""
-    layers = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    kept = [layer.p for layer in layers]
-    for layer in layers:
-        layer.p = layer.p if rate is None else rate
+    """Set the dropout of hidden states and head, with that of attention off; give all their own rates at the end.
+
+    Dropout of attention costs a fused kernel, and a third of the speed on a CPU.
+    """
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)]
+    kept = [layer.p for _, layer in layers]
+    for name, layer in layers if rate is not None else []:
+        layer.p = 0.0 if _ATTENTION.search(name) else rate
     try:
         yield
     finally:
-        for layer, own in zip(layers, kept, strict=True):
+        for (_, layer), own in zip(layers, kept, strict=True):
             layer.p = own
 
 

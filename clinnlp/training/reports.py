@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_reports", "fit_reports"]
 
+# What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
+# batches of like length, a short report's gradient would be shared with many others and a long one's with few.
+_TOKENS = 128
+# How much longer than batch_tokens a batch may be before windows are left out.
+_LONGEST = 4
+
 
 @dataclass(slots=True)
 class _Report:
@@ -37,10 +43,10 @@ class _Report:
 
 
 def fit_reports(stage: ReportClassifier, train: Gold, dev: Gold | None, config: FitConfig | None) -> FitReport:
-    """Fine-tune a report classifier in place, by the loss of a report's averaged logits.
+    """Fine-tune a report classifier in place, by the loss of each report's averaged logits.
 
-    Of a report that is longer than a batch, other windows, as many as fit, are taken by chance each time it comes.
-    See `ReportClassifier.fit`.
+    Where the reports of a batch are too long together, windows of the longest are left out by chance, others each
+    time. See `ReportClassifier.fit`.
     """
     config = config or FitConfig()
     records, gold = _labelled(stage, train)
@@ -52,7 +58,7 @@ def fit_reports(stage: ReportClassifier, train: Gold, dev: Gold | None, config: 
     task = FitTask(
         model=model,
         examples=examples,
-        lengths=[min(len(example), config.batch_tokens) for example in examples],
+        lengths=[_TOKENS] * len(examples),
         collate=lambda items: _collate(stage, items, config, model.training),
         evaluate=None if development is None else lambda: evaluate_reports(stage, development),
         loss=_multi_label_loss if stage.multi_label else _single_label_loss,
@@ -99,10 +105,11 @@ def _examples(stage: ReportClassifier, records: Sequence[Record], aims: torch.Te
 
 def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfig, training: bool) -> dict[str, Any]:
     """Make a batch of reports: their windows in parts of like length, and which of them are whose."""
+    level = _level([len(report) for report in items], _LONGEST * config.batch_tokens)
     windows = [
         (report.rows[i], float(report.shares[i]), number)
         for number, report in enumerate(items)
-        for i in _chosen_windows(report, config.batch_tokens)
+        for i in _chosen_windows(report, level)
     ]
     windows.sort(key=lambda window: -len(window[0]))
     parts: list[list[list[int]]] = []
@@ -120,6 +127,16 @@ def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfi
         "shares": torch.tensor([share for _, share, _ in windows]),
         "labels": torch.stack([report.target for report in items]),
     }
+
+
+def _level(sizes: Sequence[int], budget: int) -> int:
+    """Give the largest size to which all may be cut so that they fit the budget together."""
+    left = budget
+    for i, size in enumerate(sorted(sizes)):
+        if size * (len(sizes) - i) > left:
+            return left // (len(sizes) - i)
+        left -= size
+    return max(sizes)
 
 
 def _chosen_windows(report: _Report, budget: int) -> list[int]:
