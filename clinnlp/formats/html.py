@@ -1,0 +1,129 @@
+"""One record as an HTML page with its entities highlighted, by spaCy's displaCy."""
+
+from __future__ import annotations
+
+import html
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clinnlp.atomic import replace_file
+from clinnlp.formats.brat import longest
+from clinnlp.record import Entity, Record
+
+__all__ = ["COLORS", "to_html", "write"]
+
+COLORS = {
+    "Disease": "#ffb3a7",
+    "Symptom": "#ffd8a0",
+    "Medication": "#a8dcc5",
+    "Chemical": "#a8dcc5",
+    "Dosage": "#cdeaa5",
+    "Procedure": "#a9cdf5",
+    "Test": "#bfc3f7",
+    "LabValue": "#e0c6f5",
+    "Anatomy": "#f7c5dd",
+    "Gene": "#d9d2b4",
+}
+"""Label -> colour; other labels take one of `_PALETTE`, always the same."""
+
+_PALETTE = (
+    "#f2e394",
+    "#9fe0e6",
+    "#e6b89c",
+    "#c4e17f",
+    "#b8b8d1",
+    "#f4a6c8",
+    "#8fd3a6",
+    "#d6c1a3",
+    "#a3c4bc",
+    "#f0b27a",
+)
+
+# displaCy's own has line breaks in it, which would show where the note's are kept.
+_MARK = (
+    '<mark class="entity" style="background: {bg}; padding: 0.3em 0.4em; border-radius: 0.35em">{text}'
+    '<span style="font-size: 0.8em; font-weight: bold; margin-left: 0.5rem">{label}{kb_link}</span></mark>'
+)
+
+_STYLE = """<style>
+  figure { max-width: 60rem; margin: auto }
+  .entities { white-space: pre-wrap }
+  .clinnlp { max-width: 60rem; margin: 3rem auto; border-collapse: collapse; font-size: 0.9rem }
+  .clinnlp caption { text-align: left; padding: 0.5rem 0; font-weight: bold }
+  .clinnlp td, .clinnlp th { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0 }
+  .clinnlp mark { padding: 0.1em 0.4em; border-radius: 0.35em }
+</style>
+"""
+
+
+def to_html(record: Record, title: str | None = None, colors: Mapping[str, str] | None = None) -> str:
+    """Give a page of a record's raw text with its entities highlighted.
+
+    Of entities that overlap, the longest is highlighted and the others stand in a table below the note.
+
+    Parameters
+    ----------
+    record : Record
+    title : str, optional
+        By default the record's id.
+    colors : mapping of str to str, optional
+        Label -> CSS colour, beside `COLORS`.
+    """
+    from spacy import displacy
+
+    name = html.escape(record.id if title is None else title)
+    shown = longest(entity for entity in record.entities if entity.start < entity.end)
+    chosen = {id(entity) for entity in shown}
+    others = [entity for entity in record.entities if id(entity) not in chosen]
+    labels = {_described(entity): entity.label for entity in shown}
+    page: str = displacy.render(
+        {
+            "text": record.text,
+            "ents": [{"start": e.start, "end": e.end, "label": _described(e)} for e in shown],
+            "title": name,
+        },
+        style="ent",
+        manual=True,
+        page=True,
+        jupyter=False,
+        options={"colors": {said: _color(label, colors) for said, label in labels.items()}, "template": _MARK},
+    )
+    page = page.replace("<title>displaCy</title>", f'<meta charset="utf-8"><title>{name}</title>{_STYLE}', 1)
+    body, end, tail = page.rpartition("</body>")
+    return f"{body}{_table(others, colors)}{end}{tail}"
+
+
+def write(
+    record: Record, path: str | os.PathLike[str], title: str | None = None, colors: Mapping[str, str] | None = None
+) -> Path:
+    """Write the page of `to_html`; the file appears whole or not at all."""
+    page = to_html(record, title, colors)
+    with replace_file(Path(path)) as new:
+        new.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def _described(entity: Entity) -> str:
+    """Give an entity's label with what is said of it, as HTML; displaCy writes labels as they are."""
+    said = entity.assertion
+    names = ("negated", "hypothetical", "historical", "family") if said is not None else ()
+    return html.escape(", ".join([entity.label, *(name for name in names if getattr(said, name))]))
+
+
+def _color(label: str, colors: Mapping[str, str] | None) -> str:
+    given = {**COLORS, **(colors or {})}.get(label)
+    return html.escape(given or _PALETTE[zlib.crc32(label.encode("utf-8", "replace")) % len(_PALETTE)])
+
+
+def _table(entities: Sequence[Entity], colors: Mapping[str, str] | None) -> str:
+    if not entities:
+        return ""
+    rows = "".join(
+        f'<tr><td>{entity.start}&ndash;{entity.end}</td><td><mark style="background: {_color(entity.label, colors)}">'
+        f"{_described(entity)}</mark></td><td>{html.escape(entity.text)}</td></tr>\n"
+        for entity in entities
+    )
+    caption = "Also found, overlapping those above"
+    return f'<table class="clinnlp"><caption>{caption}</caption>\n{rows}</table>\n'
