@@ -10,7 +10,7 @@ from clinnlp._plain import check_unicode, from_plain, plain_value
 from clinnlp.alignment import EditedText
 from clinnlp.errors import AlignmentError, RecordError
 from clinnlp.image import Image
-from clinnlp.labels import read_labels, read_score
+from clinnlp.labels import read_labels, read_number
 
 __all__ = ["read_edited", "read_id", "read_images", "read_items", "read_metadata", "read_spans", "read_texts"]
 
@@ -64,7 +64,7 @@ def read_items(given: Any, kind: type[Any], where: str) -> list[Any]:
             raise RecordError(f"{where}: {error}") from None
     if hasattr(kind, "score"):
         for item in items:
-            item.score = read_score(item.score, where)
+            item.score = read_number(item.score, where)
     return items
 
 
@@ -93,6 +93,10 @@ def read_spans(given: Any, kind: type[Any], text: str, where: str) -> list[Any]:
         for span in spans:
             if span.attributes:
                 span.attributes = read_metadata(span.attributes, f"{where}: attributes")
+    if hasattr(kind, "number"):
+        for span in spans:
+            span.number = None if span.number is None else read_number(span.number, where)
+            span.high = None if span.high is None else read_number(span.high, where)
     if hasattr(kind, "body_start"):
         for span in spans:
             if not span.start <= span.body_start <= span.end:

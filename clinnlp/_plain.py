@@ -50,16 +50,12 @@ def _is_flat(kind: type[Any]) -> bool:
 def to_plain(value: Any) -> Any:
     """Turn dataclasses, lists and dictionaries into what JSON can hold; a field at its default is left out."""
     kind = type(value)
-    if kind in _ATOMS and kind is not float:
-        return value
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if kind is EditedText:
         return {"text": value.text, "length": value.alignment.length, "edits": value.alignment.to_list()}
-    if hasattr(value, "to_dict"):
-        return value.to_dict()
     if is_dataclass(kind):
         names, defaults, read = _layout(kind)
         return {
@@ -67,7 +63,7 @@ def to_plain(value: Any) -> Any:
             for name, item, default in zip(names, read(value), defaults, strict=True)
             if item != default
         }
-    return plain_value(value, "a field")
+    return value.to_dict() if hasattr(value, "to_dict") else plain_value(value, "a field")
 
 
 def from_plain(kind: type[Any], value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from clinnlp.errors import RecordError
 
-__all__ = ["Label", "read_labels", "read_score"]
+__all__ = ["Label", "read_labels", "read_number"]
 
 
 @dataclass(slots=True)
@@ -52,12 +52,12 @@ def _read_label(name: str, item: Any) -> Label:
         item = Label(item["name"], 1.0 if score is None else score)
     if not isinstance(item, Label):
         raise RecordError(f"label set {name!r} has a label of type {type(item).__name__}: give names or Label objects")
-    item.score = read_score(item.score, f"label set {name!r}")
+    item.score = read_number(item.score, f"label set {name!r}")
     return item
 
 
-def read_score(score: Any, where: str) -> float:
-    """Give a score as a number.
+def read_number(number: Any, where: str) -> float:
+    """Give a score or a measured number as a float.
 
     Raises
     ------
@@ -66,11 +66,11 @@ def read_score(score: Any, where: str) -> float:
     """
     # A text is not tried: the error of one that is no number would hold it.
     try:
-        number = None if isinstance(score, (str, bytes)) else float(score)
+        found = None if isinstance(number, (str, bytes)) else float(number)
     except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None:
-        raise RecordError(f"{where}: a score of type {type(score).__name__} is not a number")
-    if not math.isfinite(number):
-        raise RecordError(f"{where}: a score is {number}, not a finite number")
-    return number
+        found = None
+    if found is None:
+        raise RecordError(f"{where}: a number is given as {type(number).__name__}")
+    if not math.isfinite(found):
+        raise RecordError(f"{where}: a number is {found}, not a finite one")
+    return found

@@ -84,10 +84,20 @@ def test_offsets_and_scores_of_numpy_become_plain_numbers() -> None:
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "high", None])
 def test_a_score_that_is_no_finite_number_is_refused(score: Any) -> None:
-    with pytest.raises(RecordError, match="score"):
+    with pytest.raises(RecordError, match="number"):
         Record("Mild asthma.", entities=[Entity(0, 4, "Disease", score=score)])
-    with pytest.raises(RecordError, match="score"):
+    with pytest.raises(RecordError, match="number"):
         Record(labels={"section": [Label("HPI", score)]})
+    with pytest.raises(RecordError, match="number"):
+        Record("Mild asthma.", answers=[Answer("x", score=score)])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("-inf"), "5"])
+def test_a_measured_number_that_is_no_finite_number_is_refused(number: Any) -> None:
+    assert Record("5-6 mg", values=[Value(0, 3, number=np.int64(5), high=6)]).values[0].number == 5.0  # type: ignore
+    for value in (Value(0, 3, number=number), Value(0, 3, number=5.0, high=number)):
+        with pytest.raises(RecordError, match="number"):
+            Record("5-6 mg", values=[value])
 
 
 def test_a_section_whose_body_starts_outside_it_is_refused() -> None:
