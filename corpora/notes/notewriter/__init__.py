@@ -1,0 +1,1 @@
+"""Writes synthetic clinical notes and, in the same stroke, their gold annotations."""
