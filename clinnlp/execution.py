@@ -10,7 +10,7 @@ from typing import Any
 from clinnlp._plain import clone
 from clinnlp.errors import ClinNLPError, RecordError, StageError
 from clinnlp.record import FIELDS, Failure, Record
-from clinnlp.stage import FunctionStage, Stage
+from clinnlp.stage import FunctionStage, Stage, refuse_returned
 
 __all__ = ["read_input", "run_stages"]
 
@@ -20,16 +20,18 @@ __all__ = ["read_input", "run_stages"]
 
 def read_input(item: Any, position: int, on_error: str) -> Record:
     """Make a record of what a user gave; what cannot be one is an error, or an empty record that says so."""
-    if isinstance(item, Record):
-        return item
     try:
+        if isinstance(item, Record):
+            item.bind()  # it may have been changed since it was made
+            return item
         if not isinstance(item, str):
             raise RecordError(f"item {position} is of type {type(item).__name__}: give Record objects or texts")
         return Record(item, id=str(position))
     except RecordError as error:
         if on_error == "raise":
             raise
-        return Record("", id=str(position), errors=[Failure("input", type(error).__name__, str(error))])
+        name = item.id if isinstance(item, Record) else str(position)
+        return Record("", id=name, errors=[Failure("input", type(error).__name__, str(error))])
 
 
 def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str) -> None:
@@ -102,7 +104,7 @@ def _attempt(stage: Stage, records: Sequence[Record]) -> Exception | None:
     """Run one stage on a batch; where it fails, put the records back as they were and give the error."""
     before = [_State(record, stage) for record in records]
     try:
-        stage.process(list(records))
+        refuse_returned(stage.process(list(records)), records)  # type: ignore[func-returns-value]
         for state in before:
             state.check()
     except Exception as error:
@@ -131,7 +133,8 @@ class _State:
     def check(self) -> None:
         if self.record.text is not self.text and self.record.text != self.text:
             raise RecordError("the raw text was changed: write edits to `cleaned` or `deidentified`")
-        self.record.bind(self.changing)
+        unsaid = [n for n in FIELDS if n not in self.changing and getattr(self.record, n) != self.values[n]]
+        self.record.bind((*self.changing, *unsaid))
 
     def restore(self) -> None:
         self.record.text, self.record.id = self.text, self.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from inspect import iscoroutine, isgenerator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from clinnlp.errors import ClinNLPError, PipelineError, StageError
@@ -12,7 +13,7 @@ from clinnlp.record import Record
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FunctionStage", "Stage", "as_stage", "field_names", "register", "resolve", "stage_names"]
+__all__ = ["FunctionStage", "Stage", "as_stage", "field_names", "refuse_returned", "register", "resolve", "stage_names"]
 
 ENTRY_POINTS = "clinnlp.stages"
 
@@ -76,6 +77,22 @@ class Stage:
         return f"{type(self).__name__}(name={self.name!r})"
 
 
+def refuse_returned(returned: Any, records: Sequence[Record]) -> None:
+    """Refuse what a stage gives back where that would be lost: other records, or a generator that nobody runs.
+
+    Raises
+    ------
+    StageError
+        If it is one of these; the records themselves, or anything that is none, is let pass.
+    """
+    given = {id(record) for record in records}
+    items = returned if isinstance(returned, (list, tuple)) else [returned]
+    lost = any(isinstance(item, Record) and id(item) not in given for item in items)
+    if lost or isgenerator(returned) or iscoroutine(returned):
+        kind = type(returned).__name__
+        raise StageError(f"it gave a {kind} back, which nobody reads: change the records that it is given, in place")
+
+
 class FunctionStage(Stage):
     """A stage made of a function of one record.
 
@@ -104,9 +121,7 @@ class FunctionStage(Stage):
     def process(self, records: Sequence[Record]) -> None:
         """Call the function with each record."""
         for record in records:
-            returned = self.function(record)
-            if isinstance(returned, Record) and returned is not record:
-                raise StageError("the function gave another record back: change the one that it is given")
+            refuse_returned(self.function(record), [record])
 
 
 def field_names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -274,6 +274,64 @@ def test_a_function_sees_each_record_once_even_where_another_fails() -> None:
     assert seen == ["0", "1", "2"]
 
 
+def test_spans_get_their_text_also_where_a_stage_did_not_say_that_it_assigns_them() -> None:
+    class Silent(Stage):
+        assigns = ("labels",)
+
+        def process(self, records: Sequence[Record]) -> None:
+            for record in records:
+                record.entities.append(Entity(0, len(record.id) * 4, "Disease"))
+
+    found = run([Record("Mild asthma", id="1"), Record("x", id="2")], Silent(), on_error="keep")
+    assert [entity.text for entity in found[0].entities] == ["Mild"]
+    assert [failure.error for failure in found[1].errors] == ["RecordError"]
+    assert found[1].entities == []
+
+
+async def never_awaited(record: Record) -> None:
+    record.labels["a"] = ["b"]  # type: ignore[list-item]
+
+
+def never_run(record: Record) -> Any:
+    record.labels["a"] = ["b"]  # type: ignore[list-item]
+    yield record
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize("function", [never_awaited, never_run, another])
+def test_what_would_be_lost_is_an_error(function: Callable[[Record], Any]) -> None:
+    class Whole(Stage):
+        def process(self, records: Sequence[Record]) -> Any:
+            returned = [function(record) for record in records]
+            return returned if function is another else returned[0]
+
+    for stage in (function, Whole()):
+        with pytest.raises(StageError, match="back, which nobody reads: change the records"):
+            run(["a"], stage)
+
+
+def test_a_stage_may_give_back_the_records_that_it_was_given() -> None:
+    class Whole(Stage):
+        def process(self, records: Sequence[Record]) -> Any:
+            return records
+
+    run(["a", "b"], Whole(), lambda record: record)
+    run(["a", "b"], lambda record: 3)
+
+
+def test_a_record_that_was_changed_since_it_was_made_is_checked_before_it_is_read() -> None:
+    good, bad = Record("Mild asthma", id="1"), Record("x", id="2")
+    for record in (good, bad):
+        record.entities.append(Entity(0, 4, "Disease"))
+    found = run([good, bad, "Two words"], on_error="keep")
+    assert found[0] is good
+    assert good.entities[0].text == "Mild"
+    assert (found[1].id, found[1].errors[0].stage, found[1].entities) == ("2", "input", [])
+    assert [len(record.tokens) for record in found] == [2, 0, 2]
+    with pytest.raises(RecordError, match="record '2': entities has a span"):
+        run([bad])
+
+
 def test_a_stage_that_empties_its_list_of_records_takes_nothing_away() -> None:
     class Greedy(Stage):
         assigns = ("labels", "entities")
