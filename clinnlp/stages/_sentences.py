@@ -35,9 +35,10 @@ class SentenceRules:
     @classmethod
     def read(cls, rules: Mapping[str, Any]) -> SentenceRules:
         """Take the sentence rules out of a language's tokenization rules."""
-        given = dict(rules["sentences"])
-        never = frozenset(f"{word}.".lower() for word in rules.get("never_end", ()))
-        return cls(never=never, **{key: frozenset(v) if isinstance(v, list) else v for key, v in given.items()})
+        given: dict[str, Any] = dict(rules["sentences"])
+        for key, value in given.items():
+            given[key] = frozenset(value) if isinstance(value, list) else value
+        return cls(never=frozenset(f"{word}.".lower() for word in rules.get("never_end", ())), **given)
 
 
 class _Reader:
