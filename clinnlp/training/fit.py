@@ -149,8 +149,9 @@ def _dropout(model: Any, rate: float | None) -> Iterator[None]:
     """
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)]
     kept = [layer.p for _, layer in layers]
-    for name, layer in layers if rate is not None else []:
-        layer.p = 0.0 if _ATTENTION.search(name) else rate
+    if rate is not None:
+        for name, layer in layers:
+            layer.p = 0.0 if _ATTENTION.search(name) else rate
     try:
         yield
     finally:
