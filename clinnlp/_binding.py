@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from clinnlp._plain import check_unicode, from_plain, plain_value
+from clinnlp._plain import check_unicode, fields_of, from_plain, plain_value
 from clinnlp.alignment import EditedText
 from clinnlp.errors import AlignmentError, RecordError
 from clinnlp.image import Image
@@ -46,25 +46,16 @@ def read_metadata(given: Any, where: str) -> dict[str, Any]:
 
 def read_texts(given: Any, where: str) -> list[str]:
     """Give texts, such as questions, as a list: one or many."""
-    texts = [given] if isinstance(given, str) else list(_iterable(given, where))
-    for text in texts:
-        if not isinstance(text, str):
-            raise RecordError(f"{where}: give texts, not {type(text).__name__}")
-        check_unicode(text, where)
-    return texts
+    return [_text(text, where) for text in ([given] if isinstance(given, str) else _iterable(given, where))]
 
 
 def read_items(given: Any, kind: type[Any], where: str) -> list[Any]:
-    """Give objects of one class as a list; the class may come as dictionaries."""
-    items = given if type(given) is list else list(_iterable(given, where))
-    if not set(map(type, items)) <= {kind}:
-        try:
-            items = [from_plain(kind, item) for item in items]
-        except RecordError as error:
-            raise RecordError(f"{where}: {error}") from None
-    if hasattr(kind, "score"):
-        for item in items:
-            item.score = read_number(item.score, where)
+    """Give objects of one class as a list; they may come as dictionaries."""
+    items = _objects(given, kind, where)
+    for type_name, read in (("str", _text), ("int", _offset)):
+        for name in fields_of(kind, type_name):
+            for item in items:
+                setattr(item, name, read(getattr(item, name), where))
     return items
 
 
@@ -76,7 +67,7 @@ def read_spans(given: Any, kind: type[Any], text: str, where: str) -> list[Any]:
     RecordError
         If a span leaves the text, or carries a text that is not at its offsets.
     """
-    spans = read_items(given, kind, where)
+    spans = _objects(given, kind, where)
     length = len(text)
     for span in spans:
         start, end = span.start, span.end
@@ -89,19 +80,55 @@ def read_spans(given: Any, kind: type[Any], text: str, where: str) -> list[Any]:
             if span.text:
                 raise RecordError(f"{where} has a span [{start}, {end}) whose text is not what stands there")
             span.text = found
-    if hasattr(kind, "attributes"):
+    check = _CHECKS.get(kind.__name__)
+    if check is not None:
         for span in spans:
-            if span.attributes:
-                span.attributes = read_metadata(span.attributes, f"{where}: attributes")
-    if hasattr(kind, "number"):
-        for span in spans:
-            span.number = None if span.number is None else read_number(span.number, where)
-            span.high = None if span.high is None else read_number(span.high, where)
-    if hasattr(kind, "body_start"):
-        for span in spans:
-            if not span.start <= span.body_start <= span.end:
-                raise RecordError(f"{where} has a span [{span.start}, {span.end}) whose body starts outside it")
+            check(span, where)
     return spans
+
+
+def _check_entity(entity: Any, where: str) -> None:
+    entity.label, entity.source = _text(entity.label, where), _text(entity.source, where)
+    if entity.attributes:
+        entity.attributes = read_metadata(entity.attributes, f"{where}: attributes")
+    if entity.assertion is not None:
+        for name in _FLAGS:
+            flag = getattr(entity.assertion, name, None)
+            if flag is not True and flag is not False:
+                if flag not in (0, 1):
+                    raise RecordError(f"{where}: an assertion's {name} is not true or false")
+                setattr(entity.assertion, name, bool(flag))
+
+
+def _check_section(section: Any, where: str) -> None:
+    section.name, section.heading = _text(section.name, where), _text(section.heading, where)
+    section.body_start = _offset(section.body_start, where)
+    if not section.start <= section.body_start <= section.end:
+        raise RecordError(f"{where} has a span [{section.start}, {section.end}) whose body starts outside it")
+
+
+def _check_value(value: Any, where: str) -> None:
+    value.unit, value.comparator = _text(value.unit, where), _text(value.comparator, where)
+    value.number = None if value.number is None else read_number(value.number, where)
+    value.high = None if value.high is None else read_number(value.high, where)
+
+
+_FLAGS = ("negated", "hypothetical", "historical", "family")
+_CHECKS = {"Entity": _check_entity, "Section": _check_section, "Value": _check_value}
+
+
+def _objects(given: Any, kind: type[Any], where: str) -> list[Any]:
+    """Give objects of one class as a list, with scores that are numbers."""
+    items = given if type(given) is list else list(_iterable(given, where))
+    if not set(map(type, items)) <= {kind}:
+        try:
+            items = [from_plain(kind, item) for item in items]
+        except RecordError as error:
+            raise RecordError(f"{where}: {error}") from None
+    if hasattr(kind, "score"):
+        for item in items:
+            item.score = read_number(item.score, where)
+    return items
 
 
 def read_edited(given: Any, text: str, where: str) -> EditedText | None:
@@ -115,6 +142,13 @@ def read_edited(given: Any, text: str, where: str) -> EditedText | None:
     except AlignmentError as error:
         raise RecordError(f"{where}: {error}") from None
     raise RecordError(f"{where}: the text is not what its edits make of the raw text")
+
+
+def _text(given: Any, where: str) -> str:
+    if not isinstance(given, str):
+        raise RecordError(f"{where}: a {type(given).__name__} stands where a text should")
+    check_unicode(given, where)
+    return str.__str__(given)
 
 
 def _offset(given: Any, where: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from clinnlp.alignment import Alignment, Edit, EditedText
 from clinnlp.errors import ClinNLPError, RecordError
 
-__all__ = ["check_unicode", "clone", "from_plain", "plain_value", "to_plain"]
+__all__ = ["check_unicode", "clone", "fields_of", "from_plain", "plain_value", "to_plain"]
 
 _ATOMS = (str, int, float, bool, type(None))
 _KEPT = ("start", "end", "label", "score")  # written even where they are what a new object would have
@@ -80,8 +80,7 @@ def from_plain(kind: type[Any], value: Any) -> Any:
         raise RecordError(f"{kind.__name__} is made from a dictionary, not from {type(value).__name__}")
     try:
         if kind is EditedText:
-            edits = [Edit(*edit) if not isinstance(edit, Mapping) else Edit(**edit) for edit in value["edits"]]
-            return EditedText(value["text"], Alignment(value["length"], edits))
+            return _edited(value)
         if hasattr(kind, "from_dict"):
             return kind.from_dict(value)
         given = {name: item for name, item in value.items() if item is not None}
@@ -94,6 +93,15 @@ def from_plain(kind: type[Any], value: Any) -> Any:
         raise
     except (TypeError, KeyError, ValueError, AttributeError):
         raise RecordError(f"{kind.__name__} cannot be made from these fields: {', '.join(map(str, value))}") from None
+
+
+def _edited(value: Mapping[str, Any]) -> EditedText:
+    edits = [Edit(*edit) if not isinstance(edit, Mapping) else Edit(**edit) for edit in value["edits"]]
+    numbers = [value["length"], *(number for edit in edits for number in (edit.start, edit.end))]
+    texts = [value["text"], *(edit.text for edit in edits)]
+    if not all(type(number) is int for number in numbers) or not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    return EditedText(value["text"], Alignment(value["length"], edits))
 
 
 def clone(value: Any) -> Any:
@@ -111,6 +119,11 @@ def clone(value: Any) -> Any:
     if is_dataclass(kind):
         return kind(*[item if type(item) in _ATOMS else clone(item) for item in _layout(kind)[2](value)])
     return value.copy() if hasattr(value, "copy") else value
+
+
+def fields_of(kind: type[Any], type_name: str) -> tuple[str, ...]:
+    """Give the names of the fields of a dataclass that are of one type, such as `"str"`."""
+    return tuple(f.name for f in fields(kind) if f.type == type_name)
 
 
 def check_unicode(text: str, where: str) -> None:

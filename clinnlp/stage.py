@@ -88,7 +88,10 @@ def refuse_returned(returned: Any, records: Sequence[Record]) -> None:
     given = {id(record) for record in records}
     items = returned if isinstance(returned, (list, tuple)) else [returned]
     lost = any(isinstance(item, Record) and id(item) not in given for item in items)
-    if lost or isgenerator(returned) or iscoroutine(returned):
+    if isgenerator(returned) or iscoroutine(returned):
+        returned.close()
+        lost = True
+    if lost:
         kind = type(returned).__name__
         raise StageError(f"it gave a {kind} back, which nobody reads: change the records that it is given, in place")
 

@@ -297,7 +297,7 @@ def never_run(record: Record) -> Any:
     yield record
 
 
-@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("function", [never_awaited, never_run, another])
 def test_what_would_be_lost_is_an_error(function: Callable[[Record], Any]) -> None:
     class Whole(Stage):

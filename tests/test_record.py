@@ -228,6 +228,16 @@ def test_images_are_given_as_path_bytes_or_array() -> None:
         {"labels": {"section": b"HPI"}},
         {"cleaned": "text"},
         {"errors": ["broken"]},
+        {"errors": [Failure("a", 5)]},  # type: ignore[arg-type]
+        {"entities": [Entity(0, 1, label=5)]},
+        {"entities": [Entity(0, 1, assertion="negated")]},
+        {"entities": [Entity(0, 1, assertion=Assertion(family="mother"))]},
+        {"entities": [Entity(0, 1, source="\ud800")]},
+        {"sections": [Section(0, 1, name=None)]},
+        {"sections": [Section(0, 1, body_start=0.5)]},
+        {"values": [Value(0, 1, unit=b"mg")]},
+        {"answers": [Answer(5)]},
+        {"answers": [Answer("x", start="0")]},
     ],
     ids=str,
 )
@@ -262,6 +272,12 @@ def test_a_record_goes_through_json_without_loss() -> None:
     assert back == record
     assert back.found == record.found
     assert back.to_dict() == record.to_dict()
+
+
+def test_flags_of_numpy_become_plain_ones() -> None:
+    assertion = Record("x", entities=[Entity(0, 1, assertion=Assertion(np.True_, 0))]).entities[0].assertion  # type: ignore
+    assert assertion == Assertion(negated=True)
+    assert type(assertion.negated) is type(assertion.hypothetical) is bool  # type: ignore[union-attr]
 
 
 def test_no_assertion_and_an_assertion_of_nothing_stay_different() -> None:
@@ -302,6 +318,10 @@ def test_a_cleaned_text_that_a_stage_left_out_is_not_there() -> None:
         {"text": "x", "labels": {"a": [{"name": "b", "score": "high"}]}},
         {"text": "x", "images": [{"data": "not base64!"}]},
         {"text": "x", "images": [{}]},
+        {"text": "x", "entities": [{"start": 0, "end": 1, "assertion": {"negated": "no"}}]},
+        {"text": "x", "cleaned": {"text": "y", "length": 1, "edits": [[0, 1, 5]]}},
+        {"text": "x", "cleaned": {"text": "x", "length": 1.0, "edits": []}},
+        {"text": "x", "answers": [{"text": "x", "start": "0"}]},
         "text",
         5,
     ],

@@ -69,8 +69,8 @@ def test_without_texts_the_batch_holds_none_and_is_read_with_them() -> None:
 
 
 def test_a_value_that_a_column_cannot_hold_is_an_error_that_does_not_quote_it() -> None:
-    record = Record("x", "7", entities=[Entity(0, 1, label=["Zebulon"])])  # type: ignore[arg-type]
-    with pytest.raises(FormatError, match="'entities' cannot be written") as caught:
+    record = Record("x", "7", answers=[Answer("Zebulon", start=2**70)])
+    with pytest.raises(FormatError, match="'answers' cannot be written") as caught:
         to_arrow([record])
     assert "Zebulon" not in str(caught.value)
     assert caught.value.__context__ is None

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
-from clinnlp import Entity, Image, Label, Record
+from clinnlp import Answer, Entity, Image, Label, Record
 from clinnlp.errors import FormatError
 from clinnlp.formats import parquet
 from clinnlp.formats.columns import is_failed
@@ -103,7 +103,7 @@ def test_no_records_give_a_file_with_columns_and_no_rows(tmp_path: Path) -> None
 
 def test_a_file_that_cannot_be_written_whole_does_not_appear(tmp_path: Path) -> None:
     bad = Record("x", "7")
-    bad.entities = [Entity(0, 1, label=5)]  # type: ignore[arg-type]
-    with pytest.raises(FormatError, match="'entities' cannot be written: ArrowTypeError"):
+    bad.answers = [Answer("x", start=2**70)]
+    with pytest.raises(FormatError, match="'answers' cannot be written: OverflowError"):
         parquet.write([bad], tmp_path / "notes.parquet")
     assert list(tmp_path.iterdir()) == []
