@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny import tiny_base
+
+import clinnlp
+from clinnlp.errors import ClinNLPError, ConfigError, CorpusError
+from clinnlp.training.card import bootstrap_interval
+from clinnlp.training.recipe import run
+
+WORDS = ["took", "aspirin", "fever", "today"]
+LABELS = ["Disease", "Symptom", "Medication", "Dosage", "Procedure", "Test", "LabValue", "Anatomy"]
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus in MACCROBAT's form, written on the spot."""
+    folder = tmp_path / "corpora" / "maccrobat"
+    folder.mkdir(parents=True)
+    for i in range(10):
+        text = f"He took aspirin.\nNo fever  today, {i}."
+        (folder / f"{i}.txt").write_text(text, encoding="utf-8")
+        (folder / f"{i}.ann").write_text(
+            "T1\tMedication 8 15\taspirin\nT2\tSign_symptom 20 25\tfever\n", encoding="utf-8"
+        )
+    monkeypatch.setenv("CLINNLP_CORPORA", str(folder.parent))
+    return tmp_path
+
+
+def recipe(folder: Path, **changes: object) -> Path:
+    entities = {
+        "stage": "entities",
+        "base": str(tiny_base(folder / "base", WORDS)),
+        "labels": LABELS,
+        "config": {"window": 64, "overlap": 16},
+        "train": {"corpus": "maccrobat", "part": "train"},
+        "dev": {"corpus": "maccrobat", "part": "devel"},
+        "fit": {"epochs": 12, "learning_rate": 5.0e-3, "batch_tokens": 64, "progress": False},
+        **changes,
+    }
+    document = {
+        "name": "tiny-en",
+        "description": "A tiny pipeline.",
+        "dtype": "float16",
+        "card": {"data_and_licences": "Written on the spot."},
+        "stages": [{"stage": "cleaning"}, {"stage": "tokenization"}, entities],
+    }
+    path = folder / "pipeline" / "train.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def test_a_recipe_makes_a_pipeline_with_weights_card_and_itself(written: Path) -> None:
+    path = recipe(written)
+    source = path.read_bytes()
+    report = run(path)
+    assert report.folder == path.parent
+    assert path.read_bytes() == source
+    nlp = clinnlp.load(path.parent)
+    assert list(nlp.stages) == ["cleaning", "tokenization", "entities"]
+    assert [(e.text, e.label) for e in nlp("He took aspirin.").entities] == [("aspirin", "Medication")]
+    card = (path.parent / "README.md").read_text(encoding="utf-8")
+    assert "Written on the spot." in card
+    (fitted,) = report.fitted
+    assert fitted.scores is not None
+    assert f"| f1 | {fitted.scores['f1']:.3f} |" in card
+    assert "| Medication |" in card
+    assert "On 2 development records" in card
+    assert (path.parent / "entities" / "model.safetensors").stat().st_size < 60_000
+
+
+def test_another_folder_and_seed_may_be_named(written: Path) -> None:
+    path = recipe(written, fit={"epochs": 1, "progress": False})
+    report = run(path, written / "elsewhere", seed=7)
+    assert report.fitted[0].report.config.seed == 7
+    assert (written / "elsewhere" / "train.yaml").read_bytes() == path.read_bytes()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["train.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"corpus": "nowhere", "part": "train"}}, "nowhere"),
+        ({"train": {"corpus": "maccrobat", "part": "half"}}, "no part 'half'"),
+        ({"fit": {"lr": 1}}, "no setting 'lr'"),
+        ({"oops": 1}, "unknown key 'oops'"),
+        ({"base": "no-such-base"}, "no checkpoint"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_says_why(written: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ClinNLPError, match=message) as caught:
+        run(recipe(written, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_corpus_is_an_error_and_writes_nothing(
+    written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("CLINNLP_CORPORA", str(tmp_path / "empty"))
+    monkeypatch.setenv("CLINNLP_CACHE", str(tmp_path / "cache"))
+    path = recipe(written, train={"corpus": "mts_dialog", "part": "train"})
+    with pytest.raises((CorpusError, ClinNLPError)):
+        run(path)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["train.yaml"]
+
+
+@pytest.mark.parametrize("text", ["stages: [", "a: 1", "stages: []", "stages: [1]", "stages: [{name: x}]"])
+def test_a_broken_recipe_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        run(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_interval_holds_the_figure_and_narrows_with_documents() -> None:
+    few = bootstrap_interval([(5, 10, 10), (9, 10, 10), (2, 10, 10)])
+    many = bootstrap_interval([(5, 10, 10), (9, 10, 10), (2, 10, 10)] * 30)
+    assert few[0] <= 16 / 30 <= few[1]
+    assert few[1] - few[0] > 2 * (many[1] - many[0])
