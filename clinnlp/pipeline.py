@@ -13,7 +13,12 @@ from clinnlp.record import Record
 from clinnlp.stage import FunctionStage, Stage, field_names
 
 if TYPE_CHECKING:
+    from os import PathLike
     from pathlib import Path
+
+    from clinnlp.engines.batch_function import BatchFunction
+    from clinnlp.engines.release import TextMode
+    from clinnlp.engines.report import RunReport
 
 __all__ = ["OnError", "Pipeline"]
 
@@ -144,6 +149,100 @@ class Pipeline:
             position += len(taken)
             run_stages(stages, batch, on_error)
             yield from batch
+
+    def process(
+        self,
+        source: str | PathLike[str] | Iterable[Record | str | Mapping[str, Any]],
+        output: str | PathLike[str],
+        *,
+        engine: str = "local",
+        resume: bool = True,
+        text: TextMode = "raw",
+        text_column: str = "text",
+        id_column: str = "id",
+        images_column: str = "images",
+        on_error: OnError = "keep",
+        batch_size: int | None = None,
+        part_size: int = 1000,
+        format: Literal["parquet", "jsonl"] = "parquet",
+        fields: Sequence[str] | None = None,
+        limit: int | None = None,
+        progress: bool | Callable[[int, int | None], None] = False,
+    ) -> RunReport:
+        """Annotate a corpus into a folder, each record exactly once and under its place in the input.
+
+        The folder gets `part-00000.parquet` and so on, `journal.jsonl` and `run.json`; see
+        `clinnlp.engines.journal`. Memory does not grow with the number of records.
+
+        Parameters
+        ----------
+        source : path, "-" or iterable of Record, str or dict
+            A CSV, TSV, JSON Lines or Parquet file, a folder of `.txt` files, or standard input.
+        output : path
+            A folder, or a file that ends with `.parquet` or `.jsonl`.
+        engine : {"local"}
+            Where the pipeline runs.
+        resume : bool
+            Whether to go on with a run that was cut off; else the folder's run begins again.
+        text : {"raw", "deidentified", "none"}
+            `"deidentified"` writes the de-identified text with every span mapped into it, and neither ids, metadata,
+            answers nor anything else of the raw record; `"none"` writes offsets and labels without any text.
+        text_column, id_column, images_column : str
+            See `clinnlp.formats.columns`; all columns that no field knows are in the output's metadata.
+        on_error : {"keep", "raise"}
+            `"keep"` puts a failure into the record's `errors` and goes on.
+        batch_size : int, optional
+            Records that go through the stages together, by default that of the pipeline.
+        part_size : int
+            Records in a part.
+        format : {"parquet", "jsonl"}
+            Of the parts.
+        fields : sequence of str, optional
+            What is written beside id and text; by default all but tokens and the pixels of images.
+        limit : int, optional
+            At most so many records are read.
+        progress : bool or callable
+            Whether a bar is shown on standard error, or what is told the number done and that of all, or None.
+
+        Returns
+        -------
+        RunReport
+
+        Raises
+        ------
+        PipelineError
+            If a setting cannot be used, or the folder holds another run.
+        FormatError
+            If the input cannot be read.
+        StageError
+            If a stage cannot load, or fails on a record and `on_error` is `"raise"`.
+        """
+        from clinnlp.engines import process
+        from clinnlp.engines.local import RunSettings
+        from clinnlp.formats.columns import Columns
+
+        columns = Columns(text_column, id_column, images_column)
+        size = self.batch_size if batch_size is None else batch_size
+        chosen = None if fields is None else tuple(fields)
+        settings = RunSettings(text, chosen, on_error, size, part_size, format, columns)
+        return process(self, source, output, settings, engine=engine, resume=resume, limit=limit, progress=progress)
+
+    def as_map(
+        self,
+        text_column: str = "text",
+        id_column: str = "id",
+        images_column: str = "images",
+        on_error: OnError = "keep",
+    ) -> BatchFunction:
+        """Give the pipeline as a function of a batch, for `datasets.map(..., batched=True)`, Ray Data and Spark.
+
+        It takes a dictionary of columns or an Arrow batch and gives it back with one column for each thing found;
+        it can be pickled. See `clinnlp.engines.batch_function`.
+        """
+        from clinnlp.engines.batch_function import BatchFunction
+        from clinnlp.formats.columns import Columns
+
+        return BatchFunction(self, Columns(text_column, id_column, images_column), on_error)
 
     def save(self, folder: str | Path, dtype: str = "float32") -> Path:
         """Write `pipeline.yaml` and the weights of every stage that has some.

@@ -51,7 +51,7 @@ def read(
         names = file.schema_arrow.names
         columns.check(names, path.name)
         place = 0
-        batches = file.iter_batches(batch_size=_BATCH)
+        batches = file.iter_batches(batch_size=_BATCH, use_threads=False)
         while (batch := _next(batches, path, place)) is not None:
             values = [_values(batch.column(i)) for i in range(batch.num_columns)]
             for row in zip(*values, strict=True):
