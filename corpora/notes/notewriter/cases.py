@@ -29,17 +29,18 @@ class Case:
         self.patient, self.specialty, self._chance = patient, specialty, chance
         common = read("common")
         young = "child_" if patient.child else ""
-        self.traits = patient.sex + ("C" if patient.child else "A") + ("O" if patient.age >= 45 else "")
+        self.traits = patient.sex + ("C" if patient.child else "A") + ("O" if patient.age >= 45 else "J")
+        self.traits += "R" if patient.age > 65 else "E"
         married = patient.relative in ("wife", "husband")
         self.traits += chance.pick("YYN") + chance.pick("SXX") + ("WP" if married else chance.pick("LW") + "U")
         self.years: dict[str, int] = {}
         conditions = self.fitting(specialty["conditions"])
         self.dx = chance.pick(conditions)
         self.present = chance.sample(self.fitting(specialty["symptoms"]), chance.number(4, 6))
-        self.treatments = {term: drugs for term, drugs in common[f"{young}comorbidities"].items()}
-        ill = chance.sample(self._unlike(self.fitting(list(self.treatments)), self.dx), chance.number(2, 4))
-        self.treatments = {fits(term, self.traits): drugs for term, drugs in self.treatments.items()}
-        self.drug_of = {term: chance.pick(self.treatments[term]) for term in ill if self.treatments[term]}
+        fitting = {fits(term, self.traits): drugs for term, drugs in common[f"{young}comorbidities"].items()}
+        treatments: dict[str, list[str]] = {term: drugs for term, drugs in fitting.items() if term is not None}
+        ill = chance.sample(self._unlike(list(treatments), self.dx), chance.number(2, 4))
+        self.drug_of: dict[str, str] = {term: chance.pick(treatments[term]) for term in ill if treatments[term]}
         home = list(dict.fromkeys(self.drug_of.values()))
         fresh = chance.shuffled([drug for drug in self.fitting(specialty["meds"]) if drug not in home])
         extra = 3 if len(home) < 3 else 1
@@ -60,7 +61,7 @@ class Case:
             "complication": self.pool(common["complication"]),
             "returns": self.pool(rules()["returns"]),
             "lab": self.pool(self.fitting(specialty["labs"])),
-            "occupation": self.pool([chance.pick(common["occupations"])]),
+            "occupation": self.pool([chance.pick(self.fitting(common["occupations"]))]),
             "hobby": self.pool(chance.sample(common["hobbies"], 2)),
             **{
                 name: self.pool(self.fitting(specialty[f"{name}s"]))
@@ -109,4 +110,3 @@ def _alike(one: str, other: str) -> bool:
     """Tell whether a name of one term is part of a name of the other."""
     pairs = ((a.lower(), b.lower()) for a in one.split(" @")[0].split("|") for b in other.split(" @")[0].split("|"))
     return any(a == b or (min(len(a), len(b)) > 3 and (a.rstrip("s") in b or b.rstrip("s") in a)) for a, b in pairs)
-

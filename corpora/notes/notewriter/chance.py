@@ -56,10 +56,10 @@ class Pool:
         self._chance = chance
         self._left: list[str] = []
 
-    def draw(self, besides: Collection[str] = ()) -> str | None:
-        """Give the next item that is not one of `besides`; None where there is none."""
+    def draw(self, besides: Collection[str] = ()) -> str:
+        """Give the next item that is not one of `besides`; `LookupError` where there is none."""
         if all(item in besides for item in self.items):
-            return None
+            raise LookupError("nothing is left in the pool")
         while True:
             if not self._left:
                 self._left = self._chance.shuffled(self.items)

@@ -45,5 +45,5 @@ def synonyms() -> dict[str, str]:
     for terms in lists:
         for term in terms:
             first, *others = term.partition(" @")[0].lower().split("|")
-            found |= {other: first for other in others}
+            found |= dict.fromkeys(others, first)
     return found

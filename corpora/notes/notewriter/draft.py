@@ -74,6 +74,8 @@ class Draft:
             self._write("an " if _takes_an(text) else "a ")
         if text.startswith(" ") and (not self.text or self.text[-1] in " \n"):
             text = text.lstrip(" ")
+        if text[:1] == "." and self.text.endswith("."):
+            text = text[1:]
         if text[:1] in tuple(",.;:)") and self.text.endswith(" "):
             self.text = self.text[:-1]
         if text:

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 
 from clinnlp.alignment import Edit, EditedText
-
 from notewriter.chance import Chance
 from notewriter.draft import Draft, Heading
 

@@ -36,7 +36,10 @@ class Measures:
         """Give the blood pressure."""
         value = f"{self._systolic}/{self._diastolic}"
         return self._pick(
-            f"<BP|T> <{value}|V>", f"<blood pressure|T> <{value} mmHg|V>", f"<BP|T>: <{value}|V>", f"<BP|T> of <{value}|V>"
+            f"<BP|T> <{value}|V>",
+            f"<blood pressure|T> <{value} mmHg|V>",
+            f"<BP|T>: <{value}|V>",
+            f"<BP|T> of <{value}|V>",
         )
 
     def hr(self) -> str:
@@ -51,7 +54,10 @@ class Measures:
         """Give the respiratory rate."""
         value = str(self._breaths)
         return self._pick(
-            f"<RR|T> <{value}|V>", f"<respiratory rate|T> <{value}|V>", f"<respirations|T> <{value}|V>", f"<R|T> <{value}|V>"
+            f"<RR|T> <{value}|V>",
+            f"<respiratory rate|T> <{value}|V>",
+            f"<respirations|T> <{value}|V>",
+            f"<R|T> <{value}|V>",
         )
 
     def temp(self) -> str:
@@ -67,7 +73,10 @@ class Measures:
         """Give the oxygen saturation."""
         value = f"{self._saturation}%"
         return self._pick(
-            f"<SpO2|T> <{value}|V>", f"<O2 sat|T> <{value}|V>", f"<oxygen saturation|T> <{value}|V>", f"<sats|T> <{value}|V>"
+            f"<SpO2|T> <{value}|V>",
+            f"<O2 sat|T> <{value}|V>",
+            f"<oxygen saturation|T> <{value}|V>",
+            f"<sats|T> <{value}|V>",
         )
 
     def weight(self) -> str:
@@ -144,7 +153,7 @@ class Measures:
         return "low" if value < low else "high" if value > high else "normal"
 
     def _name(self, name: str) -> str:
-        others = read("labs")[name][0].split("|")
+        others: list[str] = read("labs")[name][0].split("|")
         return self._chance.pick([name, name, *others])
 
     def _pick(self, *templates: str) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clinnlp import Assertion, Entity, Label, Record, Section
-
-from notewriter import slots  # noqa: F401 - fills in the slots of the teller
+from notewriter import fact_slots, people_slots  # noqa: F401 - they fill in the slots of the teller
 from notewriter.cases import Case
 from notewriter.chance import Chance
 from notewriter.data import read, rules, specialties
@@ -54,7 +53,7 @@ def write_notes(seed: int) -> Iterator[Record]:
 
 
 def _kind(chance: Chance) -> str:
-    return chance.weighted([(name, kind["weight"]) for name, kind in read("note_types").items()])
+    return chance.weighted([(str(name), kind["weight"]) for name, kind in read("note_types").items()])
 
 
 def _patient_notes(seed: str, kinds: list[str], chance: Chance) -> Iterator[Record]:
@@ -157,6 +156,7 @@ class _Writer:
         section = read("sections")[name]
         title = bool(section["headings"])
         self.teller.said.clear()
+        state = self.draft.state()
         self.draft.add("\n" * (1 + self.layout.gap) if self.draft.text and not self.draft.text.endswith("\n\n") else "")
         if title:
             self.layout.heading(self.draft, section["headings"], number, self.chance)
@@ -166,13 +166,16 @@ class _Writer:
         shape = self.chance.pick(shapes)
         frames = [frames for rule, count in section[shape].items() for frames in self._frames(rule, str(count))]
         if shape == "list" and self.layout.bullet != ",":
-            self._list(frames)
+            told = self._list(frames)
         elif shape == "list":
-            self._run(frames, "; " if self.chance.happens(0.5) else ", ", "")
-        elif shape == "lines":
-            self._run(frames, "\n", "")
+            told = self._run(frames, "; " if self.chance.happens(0.5) else ", ", "")
         else:
-            self._run(frames, " ", ".")
+            told = self._run(frames, "\n", "") if shape == "lines" else self._run(frames, " ", ".")
+        if not told:
+            # Every sentence would have contradicted the note: it has no such section.
+            self.draft.restore(state)
+            self.draft.headings = [heading for heading in self.draft.headings if heading.start < len(self.draft.text)]
+            return 0
         return int(title)
 
     def _frames(self, rule: str, count: str) -> list[list[str]]:
@@ -189,10 +192,10 @@ class _Writer:
             frames = list({re.split(r"[|\]:]", frame)[0]: frame for frame in frames}.values())
         chosen, others = frames[:number], frames[number:]
         if rule in ORDERED:
-            chosen.sort(key=rules()[rule].index)
+            chosen.sort(key=self.case.fitting(rules()[rule]).index)
         return [[chosen[i % len(chosen)], *others] for i in range(number)]
 
-    def _list(self, sentences: list[list[str]]) -> None:
+    def _list(self, sentences: list[list[str]]) -> int:
         if self.draft.text.endswith(" "):
             self._break_heading()
         number = 0
@@ -204,6 +207,7 @@ class _Writer:
                 number += 1
             else:
                 self.draft.restore(state)
+        return number
 
     def _break_heading(self) -> None:
         """Let a list begin in the line below an inline heading."""
@@ -211,7 +215,7 @@ class _Writer:
         self.draft.text = self.draft.text[:-1] + "\n"
         self.draft.headings.append(heading)
 
-    def _run(self, sentences: list[list[str]], between: str, end: str) -> None:
+    def _run(self, sentences: list[list[str]], between: str, end: str) -> int:
         number = 0
         for frames in sentences:
             state = self.draft.state()
@@ -223,6 +227,7 @@ class _Writer:
                     self.draft.add("\n")
             else:
                 self.draft.restore(state)
+        return number
 
     def _record(self) -> Record:
         text = self.draft.text

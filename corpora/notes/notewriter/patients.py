@@ -10,7 +10,10 @@ from notewriter.data import read
 
 __all__ = ["Patient", "make_patient", "show_date", "show_phone"]
 
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = [
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

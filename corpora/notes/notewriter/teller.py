@@ -15,9 +15,9 @@ from notewriter.measures import Measures
 from notewriter.patients import show_date, show_phone
 from notewriter.templates import Choice, Mark, Node, Slot, parse
 
-__all__ = ["Conflict", "Style", "Teller"]
+__all__ = ["FLAGGED_SLOTS", "SLOTS", "ConflictError", "Dates", "Style", "Teller", "flagged_slot", "slot"]
 
-NUMBERS = "zero one two three four five six seven eight nine ten".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 POOLED = {
     "symptom": "Symptom", "denied": "Symptom", "ddx": "Disease", "comorbid": "Disease", "past_disease": "Disease",
     "past_surgery": "Procedure", "famdisease": "Disease", "famdenied": "Disease", "med": "Medication",
@@ -30,7 +30,7 @@ LISTS = {
 }  # fmt: skip
 
 
-class Conflict(Exception):
+class ConflictError(Exception):
     """A sentence would deny what the note says, or say what it denies; another one is tried."""
 
 
@@ -105,7 +105,7 @@ class Teller:
                 self.draft.capital()
                 self.tell(parse(frame))
                 self._say_once(self.draft.text[begin:])
-            except Conflict:
+            except ConflictError:
                 self.draft.restore(state)
                 self.affirmed, self.denied = known
                 continue
@@ -118,14 +118,15 @@ class Teller:
 
     def _say_once(self, text: str) -> None:
         if text in self.said:
-            raise Conflict(text)
+            raise ConflictError(text)
         self.said.add(text)
 
     def draw(self, pool: str) -> str:
         """Draw a term that the sentence does not have yet."""
-        term = self.case.pools[pool].draw(self.drawn)
-        if term is None:
-            raise Conflict(pool)
+        try:
+            term = self.case.pools[pool].draw(self.drawn)
+        except LookupError:
+            raise ConflictError(pool) from None
         self.drawn.add(term)
         self.last = term
         return term
@@ -176,7 +177,7 @@ class Teller:
         name = synonyms().get(name, name)
         same, opposite = (self.denied, self.affirmed) if negated else (self.affirmed, self.denied)
         if any(contains(name, other) or contains(other, name) for other in opposite):
-            raise Conflict(name)
+            raise ConflictError(name)
         same.add(name)
 
     def _slot(self, slot: Slot) -> None:
@@ -184,15 +185,17 @@ class Teller:
             self.draft.add(self._number(slot))
             return
         name = slot.name
-        if name[0].isupper() and len(name) > 1 or name == "A":
+        if (name[0].isupper() and len(name) > 1) or name == "A":
             self.draft.capital()
             name = name[0].lower() + name[1:]
         if name in POOLED:
             self.entity(self.term(self.draw(name)), POOLED[name], slot.flags)
         elif name in LISTS:
             self._list(name, slot.flags)
-        elif (special := SLOTS.get(name)) is not None:
-            special(self, slot.flags)
+        elif name in FLAGGED_SLOTS:
+            FLAGGED_SLOTS[name](self, slot.flags)
+        elif name in SLOTS:
+            SLOTS[name](self)
         elif (measure := getattr(self.measures, name, None)) is not None:
             self.tell(parse(measure()))
         elif name in self.case.pools:
@@ -263,6 +266,21 @@ def contains(text: str, part: str) -> bool:
     return f" {part} " in f" {text} "
 
 
-Special = Callable[[Teller, str], None]
-SLOTS: dict[str, Special] = {}
-"""Slots that are more than a term of a pool; `slots.py` fills them in."""
+Tell = Callable[[Teller], None]
+TellFlagged = Callable[[Teller, str], None]
+SLOTS: dict[str, Tell] = {}
+"""Slots that are more than a term of a pool; `people_slots.py` and `fact_slots.py` fill them in."""
+FLAGGED_SLOTS: dict[str, TellFlagged] = {}
+"""Such slots that make an entity, which takes the slot's flags."""
+
+
+def slot(function: Tell) -> Tell:
+    """Let a function tell the slot of its name."""
+    SLOTS[function.__name__[1:]] = function
+    return function
+
+
+def flagged_slot(function: TellFlagged) -> TellFlagged:
+    """Let a function tell the slot of its name, with the flags of the slot."""
+    FLAGGED_SLOTS[function.__name__[1:]] = function
+    return function

@@ -1,14 +1,14 @@
 """The small language of the sentence frames in `data/`.
 
-    [a|b|]           one of these, here perhaps nothing
-    {slot}           a fact of the case, or a sentence of a rule; a capital letter makes a capital letter
-    {n:2-14}         a number; `{w:2-6}` in words
-    <text|S->        an entity: S symptom, here negated; letters and marks are in LABELS and FLAGS
-    <text|@DATE>     an identifier
-    ... @FO          only for patients with all these traits: F female, M male, C child, A adult, O of 45 or older,
-                     Y allergic, N not allergic, S smoker, X never a smoker, L lives alone, W lives with others,
-                     P married, U not married
-    # ...            told in the same words in all notes of a patient
+[a|b|]           one of these, here perhaps nothing
+{slot}           a fact of the case, or a sentence of a rule; a capital letter makes a capital letter
+{n:2-14}         a number; `{w:2-6}` in words
+<text|S->        an entity: S symptom, here negated; letters and marks are in LABELS and FLAGS
+<text|@DATE>     an identifier
+... @FO          only for patients with all these traits: F female, M male, C child, A adult,
+                 O of 45 or older, J younger, R over 65, E not, Y allergic, N not, S smoker, X never one,
+                 L lives alone, W lives with others, P married, U not married
+# ...            told in the same words in all notes of a patient
 """
 
 from __future__ import annotations
