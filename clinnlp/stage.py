@@ -24,6 +24,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "entities": "clinnlp.stages.entities:EntityExtractor",
     "reports": "clinnlp.stages.reports:ReportClassifier",
     "images": "clinnlp.stages.images:ImageClassifier",
+    "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }
 
 

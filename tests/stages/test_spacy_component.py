@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 import spacy
 from spacy.tokens import Doc, Span
 
-from clinnlp import Assertion, Entity, Label, Pipeline, Record, Sentence, Token
+from clinnlp import Assertion, Entity, Label, Pipeline, Record, Sentence, Token, load
 from clinnlp.alignment import EditedText, replace
 from clinnlp.errors import ConfigError
 from clinnlp.stages import SpacyComponent
@@ -136,3 +137,9 @@ def test_what_cannot_work_is_one_error(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipeline_with_a_named_component_is_saved_and_loaded(tmp_path: Path) -> None:
+    stage = SpacyComponent("sentencizer", config={"punct_chars": [";"]}, assigns=["sentences"])
+    folder = Pipeline([stage]).save(tmp_path / "saved")
+    assert [s.text for s in load(folder)("a; b").sentences] == ["a;", "b"]
