@@ -135,7 +135,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise PipelineError(f"no {FILE} in {path.parent}: give a folder that Pipeline.save wrote") from None
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # PyYAML lets those of its converters through
         raise PipelineError(f"{path} is not valid YAML: {_one_line(error)}") from None
     if not isinstance(document, dict) or not isinstance(document.get("stages"), list):
         raise PipelineError(f"{path} has no list of stages: save the pipeline again")

@@ -310,7 +310,21 @@ def test_a_file_of_another_form_is_an_error_that_names_it(changes: Any, match: s
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a: [1", "just text", "- 1\n- 2", "\t- a", "a: b: c", "\0", "[" * 10_000, "stages: &a [*a]", "3", "&a a: *b"],
+    [
+        "",
+        "a: [1",
+        "just text",
+        "- 1\n- 2",
+        "\t- a",
+        "a: b: c",
+        "\0",
+        "[" * 10_000,
+        "stages: &a [*a]",
+        "3",
+        "!!timestamp x",
+        "2024-99-99",
+        "&a a: *b",
+    ],
     ids=lambda text: repr(text[:12]),
 )
 def test_a_broken_file_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
