@@ -338,3 +338,15 @@ def test_lines_of_the_sample_are_plain_json_that_a_record_reads(tmp_path: Path) 
         record = Record.from_dict(plain)
         assert Record.from_dict(record.to_dict()) == record
         assert plain["labels"]["note_type"] == [record.labels["note_type"][0].name]
+
+
+def test_the_card_counts_what_the_sample_holds() -> None:
+    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \|", (FOLDER / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    card = {name: int(count.replace(",", "")) for name, count in rows}
+    records = clinnlp.corpora.load("notes")["all"]
+    labels = Counter(e.label for record in records for e in record.entities)
+    assert card["characters"] == sum(len(record.text) for record in records)
+    assert card["patients"] == len({record.metadata["patient"] for record in records})
+    assert card["entities"] == sum(labels.values())
+    assert card["identifiers"] == sum(len(record.identifiers) for record in records)
+    assert {label: card[f"- {label}"] for label in LABELS} == labels

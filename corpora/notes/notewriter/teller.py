@@ -239,7 +239,7 @@ class Teller:
             f"{drug} <{close}|G>, <{often}|G>",
         ]
         self.tell(parse(self.chance.pick(frames)))
-        if frequency in ("q4", "q6", "q8") and self.chance.happens(0.4):
+        if frequency in ("q4", "q6", "q8") and route == "PO" and self.chance.happens(0.4):
             self.draft.add(self.chance.pick([" PRN", " as needed", " p.r.n."]))
 
     def date(self, days: int) -> None:
