@@ -162,7 +162,7 @@ def _english(rules: Mapping[str, Any]) -> Callable[[], Any]:
         rf"(?![.,'’])(?:{_MARK})",
     )
     prefix = re.compile(rf"{whole}|{_REPEATED}|\.(?!\d)|(?!\.)(?:{_MARK})")
-    suffix = re.compile(rf"(?:{rules['clitics']}|{_REPEATED}|{_MARK})$")
+    suffix = re.compile(rf"(?:{whole}|{rules['clitics']}|{_REPEATED}|{_MARK})$")
     infix = re.compile("|".join([whole, _REPEATED, *inside]))
     whole_match = re.compile(whole).fullmatch
 

@@ -164,6 +164,7 @@ def test_headings_inside_a_line_are_known_titles_in_capitals_behind_the_end_of_a
         *("findings", "impression", "recommendations")
     ]
     assert names("We made an Assessment: of pain, and our PLAN: to rest. Plan: go on. DEVICE CHECK: good.") == [""]
+    assert names("She rested. NOTE: call her. BP: low. A: well.") == [""]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_headings_inside_a_line_are_known_titles_in_capitals_behind_the_end_of_a
         "10:30 Plan",
         "Medications, allergies.",
         "1. Tobacco use.",
-        "- Plan the visit.",
+        "- Plan: the visit.",
         "ASPIRIN",
         "Medication -free interval",
         "OPERATIVE REPORT",
@@ -276,6 +277,12 @@ def test_offsets_are_of_the_raw_text_where_the_cleaned_one_was_read() -> None:
         ("plan", "PLAN", "Rest.<br>"),
         ("allergies", "ALLERGIES", "None"),
     ]
+
+
+def test_headings_that_replace_one_stretch_of_the_raw_text_are_one_section() -> None:
+    raw = "Seen. XXXX Rest."
+    record = Record(raw, cleaned=EditedText.of(raw, [Edit(6, 10, "\nPLAN: x\nALLERGIES:")]))
+    assert [(s.name, s.start, s.end) for s in ENGLISH(record).sections] == [("", 0, 6), ("plan", 6, 16)]
 
 
 def test_notes_without_headings_are_one_section_and_blank_ones_none() -> None:

@@ -152,9 +152,9 @@ def test_every_mark_is_a_token_so_that_an_entity_may_begin_or_end_there(text: st
 @pytest.mark.parametrize(
     "text", ["b.i.d.", "p.o.", "q.d.", "e.g.", "Dr.", "Pt.", "vs.", "approx.", "w/o", "s/p", "D&C", "+/-", ">=", "U.S."]
 )
-@pytest.mark.parametrize("around", ["{}", "({})", "{},", "x {} y"])
+@pytest.mark.parametrize("around", ["{}", "({})", "{},", "x {} y", "mild,{};", "({})/{}"])
 def test_abbreviations_keep_their_marks(text: str, around: str) -> None:
-    assert text in tokens(around.format(text))
+    assert tokens(around.format(text, text)).count(text) == around.count("{}")
 
 
 def test_clitics_and_addresses() -> None:
@@ -250,6 +250,8 @@ def test_a_wrapped_line_goes_on_and_a_short_one_does_not() -> None:
         "instructions to come back at once if the pain returns and\nDr. Marlow is away."
     )
     assert sentences(wrapped) == [wrapped]
+    titled = "The patient was seen in the clinic and then sent to Dr.\nMarlow."
+    assert sentences(titled) == [titled]
     assert sentences("no fever\nno cough") == ["no fever", "no cough"]
 
 
@@ -315,8 +317,8 @@ def test_a_long_line_with_and_without_blanks() -> None:
     record = ENGLISH(line)
     assert len(record.text) > 1_000_000
     assert len(record.tokens) == 40_000 * len(tokens(line[:41]))
-    glued = ENGLISH("fever(mild),cough;" * 100_000)
-    assert [token.text for token in glued.tokens] == ["fever", "(", "mild", ")", ",", "cough", ";"] * 100_000
+    glued = ENGLISH("fever(38.5C),b.i.d.;" * 60_000)
+    assert [token.text for token in glued.tokens] == ["fever", "(", "38.5", "C", ")", ",", "b.i.d.", ";"] * 60_000
 
 
 def test_the_vocabulary_of_spacy_is_renewed_and_tokens_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
