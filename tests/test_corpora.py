@@ -175,15 +175,26 @@ def test_a_corpus_without_checksums_is_not_downloaded_and_says_how_to_get_it(nam
 
 
 def test_the_folder_that_the_user_names_goes_before_the_cache(
-    server: Server, cached: Path, own: Callable[[str], Path]
+    server: Server, cached: Path, own: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = own("ncbi_disease")
     (folder / "train.tsv").write_bytes(b"Mine\tO\n")
     with pytest.raises(CorpusError, match=r"no file devel\.tsv"):
         catalogue.load("ncbi_disease")
     (folder / "devel.tsv").write_bytes(b"Mine\tO\n")
+    monkeypatch.delenv("CLINNLP_CORPORA")
+    assert catalogue.load("ncbi_disease", "devel")["devel"][0].text == "No fever"
+    monkeypatch.setenv("CLINNLP_CORPORA", str(folder.parent))
     assert catalogue.load("ncbi_disease", "devel")["devel"][0].text == "Mine"
-    assert server.asked == []
+    assert len(server.asked) == 2
+
+
+def test_a_corpus_that_the_users_folder_lacks_is_read_from_the_cache(
+    server: Server, cached: Path, own: Callable[[str], Path]
+) -> None:
+    own("another")
+    assert catalogue.load("ncbi_disease", "devel")["devel"][0].text == "No fever"
+    assert catalogue.folder("ncbi_disease") == cached / "ncbi_disease"
 
 
 def test_a_named_folder_that_does_not_exist_is_an_error(
