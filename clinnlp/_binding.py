@@ -10,9 +10,18 @@ from clinnlp._plain import check_unicode, fields_of, from_plain, plain_value
 from clinnlp.alignment import EditedText
 from clinnlp.errors import AlignmentError, RecordError
 from clinnlp.image import Image
-from clinnlp.labels import read_labels, read_number
+from clinnlp.labels import Label, read_labels, read_number
 
-__all__ = ["read_edited", "read_id", "read_images", "read_items", "read_metadata", "read_spans", "read_texts"]
+__all__ = [
+    "read_edited",
+    "read_id",
+    "read_images",
+    "read_items",
+    "read_label_sets",
+    "read_metadata",
+    "read_spans",
+    "read_texts",
+]
 
 
 def read_id(given: Any) -> str:
@@ -34,6 +43,14 @@ def read_images(given: Any, where: str) -> list[Image]:
     except RecordError as error:
         raise RecordError(f"{where}: {error}") from None
     return images
+
+
+def read_label_sets(given: Any, where: str) -> dict[str, list[Label]]:
+    """Give label sets; see `clinnlp.labels.read_labels`."""
+    try:
+        return read_labels(given)
+    except RecordError as error:
+        raise RecordError(f"{where}: {error}") from None
 
 
 def read_metadata(given: Any, where: str) -> dict[str, Any]:
@@ -135,11 +152,11 @@ def read_edited(given: Any, text: str, where: str) -> EditedText | None:
     """Check that an edited text is what its edits make of the raw text."""
     if given is None:
         return None
-    edited: EditedText = from_plain(EditedText, given)
     try:
+        edited: EditedText = from_plain(EditedText, given)
         if edited.alignment.apply(text) == edited.text:
             return edited
-    except AlignmentError as error:
+    except (AlignmentError, RecordError) as error:
         raise RecordError(f"{where}: {error}") from None
     raise RecordError(f"{where}: the text is not what its edits make of the raw text")
 

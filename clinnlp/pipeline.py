@@ -132,7 +132,9 @@ class Pipeline:
         Raises
         ------
         StageError
-            If a stage fails and `on_error` is `"raise"`.
+            If a stage fails and `on_error` is `"raise"`, or if a stage cannot load what it needs.
+        RecordError
+            If an item is no valid record and `on_error` is `"raise"`.
         """
         if on_error not in ("raise", "keep"):
             raise PipelineError(f"on_error must be 'raise' or 'keep', not {on_error!r}")

@@ -15,6 +15,7 @@ from clinnlp._binding import (
     read_id,
     read_images,
     read_items,
+    read_label_sets,
     read_metadata,
     read_spans,
     read_texts,
@@ -23,7 +24,7 @@ from clinnlp._plain import check_unicode, clone, to_plain
 from clinnlp.alignment import EditedText
 from clinnlp.errors import RecordError
 from clinnlp.image import Image
-from clinnlp.labels import Label, read_labels
+from clinnlp.labels import Label
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -349,6 +350,6 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "images": read_images,
     "metadata": read_metadata,
     "questions": read_texts,
-    "labels": lambda given, _: read_labels(given),
+    "labels": read_label_sets,
 }
 _EMPTY = {name: dict if name in ("metadata", "labels") else type(None) if name in _EDITED else list for name in FIELDS}

@@ -242,8 +242,8 @@ def test_images_are_given_as_path_bytes_or_array() -> None:
     ids=str,
 )
 def test_a_field_of_another_form_is_a_record_error(fields: dict[str, Any]) -> None:
-    with pytest.raises(RecordError):
-        Record("abc", **fields)
+    with pytest.raises(RecordError, match=f"record '4': {next(iter(fields))}"):
+        Record("abc", "4", **fields)
 
 
 def test_spans_may_come_as_dictionaries() -> None:
