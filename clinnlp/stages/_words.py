@@ -26,7 +26,11 @@ _JOINED = (
     "\u200c\u200d\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f"
 )
 _MARK = rf"[^\w\s{_JOINED}][{_JOINED}]*(?:(?<=\u200d)[^\w\s{_JOINED}][{_JOINED}]*)*|_+"
-_REPEATED = r"(?P<mark>[.\-=*#~!?])(?P=mark)+"
+_REPEATED_MARKS = ".-=*#~!?"
+_REPEATED = rf"(?P<mark>[{re.escape(_REPEATED_MARKS)}])(?P=mark)+"
+# Marks that can be the last of something that is kept whole.
+_WHOLE_ENDS = ".-−=>/"
+_LONGEST_SUFFIX = 64
 _LONG_RUN = re.compile(rf"(?<!\S)\S{{{LONGEST_RUN + 1},}}")
 _SEPARATORS = frozenset(",;)]}|>、，；。")
 
@@ -131,16 +135,17 @@ def _chinese() -> Callable[[], Any]:
 
 
 @dataclass(slots=True)
-class _Cut:
-    """A cut at a place, in the form in which spaCy takes an infix."""
+class _Stretch:
+    """A stretch of a run, or a cut in it, in the form in which spaCy takes an affix."""
 
-    at: int
+    low: int
+    high: int
 
     def start(self) -> int:
-        return self.at
+        return self.low
 
     def end(self) -> int:
-        return self.at
+        return self.high
 
 
 def _english(rules: Mapping[str, Any]) -> Callable[[], Any]:
@@ -162,7 +167,7 @@ def _english(rules: Mapping[str, Any]) -> Callable[[], Any]:
         rf"(?![.,'’])(?:{_MARK})",
     )
     prefix = re.compile(rf"{whole}|{_REPEATED}|\.(?!\d)|(?!\.)(?:{_MARK})")
-    suffix = re.compile(rf"(?:{whole}|{rules['clitics']}|{_REPEATED}|{_MARK})$")
+    suffix = re.compile(rf"(?:{whole}|{rules['clitics']}|{_MARK})$")
     infix = re.compile("|".join([whole, _REPEATED, *inside]))
     whole_match = re.compile(whole).fullmatch
 
@@ -170,21 +175,30 @@ def _english(rules: Mapping[str, Any]) -> Callable[[], Any]:
         # Most runs are letters alone, which no rule can cut: this spares them the expressions.
         return text.isalpha() or whole_match(text) is not None
 
-    def infixes(text: str) -> list[re.Match[str] | _Cut]:
-        found: list[re.Match[str] | _Cut] = []
+    def last_affix(text: str) -> re.Match[str] | _Stretch | None:
+        # spaCy asks again for each mark that it took off, so what this does must not grow with the run.
+        last, size = text[-1:], len(text)
+        if last in _REPEATED_MARKS and text[-2:-1] == last:
+            return _Stretch(len(text.rstrip(last)), size)
+        if last.isascii() and not last.isalnum() and last not in _WHOLE_ENDS:
+            return _Stretch(len(text.rstrip("_")) if last == "_" else size - 1, size)
+        return suffix.search(text, max(0, size - _LONGEST_SUFFIX))
+
+    def infixes(text: str) -> list[re.Match[str] | _Stretch]:
+        found: list[re.Match[str] | _Stretch] = []
         for match in infix.finditer(text):
             if match.lastgroup != "number":
                 found.append(match)
                 continue
             if text[match.start() - 1] in "xX×":
-                found.append(_Cut(match.start()))
-            found.append(_Cut(match.end()))
+                found.append(_Stretch(match.start(), match.start()))
+            found.append(_Stretch(match.end(), match.end()))
         return found
 
     return lambda: Tokenizer(
         _vocabulary(),
         prefix_search=prefix.match,
-        suffix_search=suffix.search,
+        suffix_search=last_affix,
         infix_finditer=infixes,
         token_match=is_word,
         max_cache_size=VOCABULARY_LIMIT,
