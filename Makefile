@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-run: $(STAMP)  ## annotate the notes in corpora/ and write out/note.html
-	$(BIN)/python -m clinnlp.cli demo --output out
+run: $(STAMP)  ## annotate the notes in corpora/, write out/note.html, and send a note with its image through one pipeline
+	$(BIN)/clinnlp process corpora/notes/sample.jsonl out/notes --no-resume --html out/note.html
+	$(BIN)/python examples/text_and_image.py --output out/text_and_image
 
 test: $(STAMP) lint  ## everything that CI needs
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not all"
