@@ -23,8 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clinnlp.errors import AlignmentError
 
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Alignment", "Edit", "EditedText", "delete", "insert", "replace"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace `source[start:end]` with `text`; a deletion has no text, an insertion no length."""
 
     start: int
@@ -56,9 +54,6 @@ def delete(start: int, end: int) -> Edit:
 def insert(at: int, text: str) -> Edit:
     """Give the edit that puts `text` before offset `at`."""
     return Edit(at, at, text)
-
-
-_PLACE = attrgetter("start", "end")
 
 
 class Alignment:
@@ -82,7 +77,7 @@ class Alignment:
 
     def __init__(self, length: int, edits: Iterable[Edit] = ()) -> None:
         self.length = length
-        self.edits: tuple[Edit, ...] = tuple(sorted((e for e in edits if e.end != e.start or e.text), key=_PLACE))
+        self.edits: tuple[Edit, ...] = tuple(sorted(e for e in edits if e.end != e.start or e.text))
         self._source_starts = [e.start for e in self.edits]
         self._source_ends = [e.end for e in self.edits]
         self._target_starts: list[int] = []
@@ -158,7 +153,7 @@ class Alignment:
                 f"cannot compose: the first gives length {self.target_length}, the second takes {other.length}"
             )
         if not self.edits or not other.edits:
-            return Alignment(self.length, self.edits or other.edits)
+            return self if self.edits else other
         return Alignment(self.length, _compose(self, other))
 
     def to_list(self) -> list[list[Any]]:
