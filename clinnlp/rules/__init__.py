@@ -10,9 +10,14 @@ import yaml
 
 from clinnlp.errors import ConfigError
 
-__all__ = ["check_rules", "load_rules"]
+__all__ = ["check_rules", "languages", "load_rules"]
 
 _FOLDER = Path(__file__).parent
+
+
+def languages(name: str) -> list[str]:
+    """Give the languages that have rules of this name."""
+    return sorted(path.parent.name for path in _FOLDER.glob(f"*/{name}.yaml"))
 
 
 def check_rules(name: str, lang: str) -> None:
@@ -22,8 +27,7 @@ def check_rules(name: str, lang: str) -> None:
     ------
     ConfigError
     """
-    known = sorted(path.parent.name for path in _FOLDER.glob(f"*/{name}.yaml"))
-    if lang not in known:
+    if lang not in (known := languages(name)):
         raise ConfigError(f"no rules for {name} in the language {lang!r}: give one of {', '.join(known)}")
 
 
