@@ -89,6 +89,8 @@ class RunSettings:
         """Give what of a record is written."""
         if self.text == "deidentified":
             return release.deidentified(record)
+        if self.text == "none":
+            return release.without_text(record)
         return release.without_pixels(record) if self.fields is None else record
 
 

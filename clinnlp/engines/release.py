@@ -5,19 +5,52 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 from clinnlp.alignment import EditedText
 from clinnlp.image import Image
 from clinnlp.record import FIELDS, SPAN_FIELDS, Entity, Failure, Record, Section, Value
+from clinnlp.rules import languages, load_rules
 
-__all__ = ["DEFAULT_FIELDS", "TEXTS", "TextMode", "deidentified", "without_pixels"]
+__all__ = [
+    "DEFAULT_FIELDS",
+    "OTHER",
+    "TEXTS",
+    "TextMode",
+    "deidentified",
+    "section_name",
+    "without_pixels",
+    "without_text",
+]
 
 TextMode = Literal["raw", "deidentified", "none"]
 TEXTS: tuple[TextMode, ...] = ("raw", "deidentified", "none")
 
 DEFAULT_FIELDS = tuple(name for name in FIELDS if name != "tokens")
 """What is written beside id and text unless it is asked for otherwise."""
+
+
+OTHER = "other"
+"""The name, where no text may be told, of a section that is named after the words of its heading."""
+
+
+@cache
+def _section_names() -> frozenset[str]:
+    """Give the canonical names of sections in all languages."""
+    return frozenset(name for lang in languages("sections") for name in load_rules("sections", lang)["titles"])
+
+
+def section_name(section: Section) -> str:
+    """Give the name of a section, unless it may be words of the note: a heading that no rule knows names its own."""
+    return OTHER if section.heading and section.name not in _section_names() else section.name
+
+
+def without_text(record: Record) -> Record:
+    """Give the record with the names of sections that are words of the note left out; see `without_pixels` too."""
+    slim = copy.copy(without_pixels(record))
+    slim.sections = [replace(section, name=section_name(section)) for section in record.sections]
+    return slim
 
 
 def without_pixels(record: Record) -> Record:
@@ -84,4 +117,4 @@ def _section(span: Section, start: int, end: int, raw: str, edited: EditedText) 
     body = min(max(edited.to_target(span.body_start, span.body_start)[0], start), end)
     at = raw.find(span.heading, span.start, span.end) if span.heading else -1
     low, high = edited.to_target(at, at + len(span.heading)) if at >= 0 else (0, 0)
-    return Section(start, end, span.name, edited.text[low:high], body)
+    return Section(start, end, section_name(span), edited.text[low:high], body)

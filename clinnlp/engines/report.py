@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from clinnlp.engines.release import section_name
 from clinnlp.record import Record
 
 __all__ = ["IdCounter", "RunReport"]
@@ -29,7 +30,7 @@ class RunReport:
     duplicate_ids : int
         Records whose id an earlier record has.
     entities, sections : dict of str to int
-        Label, or name of a section -> how many were found.
+        Label, or canonical name of a section -> how many were found; `other` for sections named after their heading.
     parts : int
         Files that hold the output.
     resumed : int
@@ -56,7 +57,7 @@ class RunReport:
         self.errors += bool(record.errors)
         _add(self.failures, Counter(f"{failure.stage}: {failure.error}" for failure in record.errors))
         _add(self.entities, Counter(entity.label for entity in record.entities))
-        _add(self.sections, Counter(section.name for section in record.sections))
+        _add(self.sections, Counter(map(section_name, record.sections)))
 
     def add_counts(self, counts: Mapping[str, Any]) -> None:
         """Count what `counts` gave of another report."""

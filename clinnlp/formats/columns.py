@@ -15,6 +15,7 @@ import base64
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ from clinnlp.record import FIELDS, Failure, Record
 
 __all__ = ["Columns", "decode_field", "failed", "is_failed", "read_row"]
 
-_SHOWN = 20
+_SHOWN, _LONGEST = 20, 30
+_NAME = re.compile(r"[^\W\d][\w.-]*(?: [\w.-]+){0,2}")
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ class Columns:
         given += [name for name, default in ((self.id, Columns.id), (self.images, Columns.images)) if name != default]
         for name in given:
             if name not in names:
-                known = ", ".join(str(one)[:40] for one in names[:_SHOWN])
-                more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-                raise FormatError(f"{where} has no column {name!r}: its columns are {known}{more}")
+                # What does not look like a name may be a first row without a header.
+                shown = [one for one in names if len(one) <= _LONGEST and _NAME.fullmatch(one)][:_SHOWN]
+                more = [f"{len(names) - len(shown)} more"] if len(shown) < len(names) else []
+                raise FormatError(f"{where} has no column {name!r}: its columns are {', '.join([*shown, *more])}")
 
 
 def failed(place: int, message: str, given_id: Any = None) -> Record:

@@ -27,10 +27,10 @@ FEW, MANY = 500, 10_000
 
 
 def write(source: Path, notes: int) -> None:
-    text = "The patient has a cough. " + "No fever was found in the last days. " * 60
+    text = "The patient has a cough. " + "No fever was found in the last days. " * 120
     if source.suffix == ".parquet":
         columns = {"id": list(map(str, range(notes))), "text": [f"{i}: {text}" for i in range(notes)]}
-        pq.write_table(pa.table(columns), source, row_group_size=2000)
+        pq.write_table(pa.table(columns), source, row_group_size=500)
     else:
         source.write_text("id,text\n" + "".join(f"{i},{i}: {text}\n" for i in range(notes)))
 
@@ -51,5 +51,5 @@ def peak(folder: Path, notes: int, kind: str, form: str) -> float:
 @pytest.mark.parametrize(("kind", "form"), [("csv", "parquet"), ("parquet", "jsonl")])
 def test_twenty_times_the_notes_take_no_more_memory(tmp_path: Path, kind: str, form: str) -> None:
     few, many = peak(tmp_path, FEW, kind, form), peak(tmp_path, MANY, kind, form)
-    # A run that kept texts would grow by 23 MB, one that kept records by several times that.
-    assert many - few < 20, f"{few:.0f} MB for {FEW} notes, {many:.0f} MB for {MANY}"
+    # A run that kept texts would grow by 40 MB, one that kept records by several times that.
+    assert many - few < 30, f"{few:.0f} MB for {FEW} notes, {many:.0f} MB for {MANY}"

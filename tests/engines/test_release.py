@@ -7,7 +7,8 @@ from properties.records import records
 
 from clinnlp import Answer, Entity, Failure, Image, Label, Record, Section, Sentence, Token, Value
 from clinnlp.alignment import EditedText, replace
-from clinnlp.engines.release import deidentified
+from clinnlp.engines.release import deidentified, without_text
+from clinnlp.engines.report import RunReport
 from clinnlp.formats.arrow import to_arrow
 
 TEXT = "Plan of Dr. Zebulon: metformin 500 mg for Zebulon, aged 93 years."
@@ -64,6 +65,22 @@ def test_a_record_without_a_deidentified_text_keeps_its_failures_alone() -> None
     record = note()
     record.deidentified = None
     assert deidentified(record) == Record(errors=[Failure("images", "ImageError")])
+
+
+def test_sections_named_after_words_of_the_note_are_nameless_where_no_text_may_be_told() -> None:
+    text = "PLAN: rest\nZEBULON SMITH: calls\n"
+    sections = [
+        Section(0, 11, "plan", "PLAN", 6),
+        Section(11, 32, "zebulon_smith", "ZEBULON SMITH", 26),
+        Section(0, 5, "mine"),
+    ]
+    record = Record(text, sections=sections, deidentified=EditedText.of(text, [replace(11, 24, "[NAME]")]))
+    for out in (deidentified(record), without_text(record)):
+        assert [section.name for section in out.sections] == ["plan", "other", "mine"]
+    assert [section.name for section in record.sections] == ["plan", "zebulon_smith", "mine"]
+    report = RunReport()
+    report.add_record(record)
+    assert report.sections == {"plan": 1, "other": 1, "mine": 1}
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))

@@ -139,8 +139,11 @@ def test_a_missing_column_is_told_with_those_that_are_there() -> None:
         NAMES.check(["note", "ward"], "n.csv")
     with pytest.raises(FormatError, match="no column 'mrn'"):
         Columns(id="mrn").check(["text"], "n.csv")
-    with pytest.raises(FormatError, match="c19 and 5 more"):
+    with pytest.raises(FormatError, match="c19, 5 more"):
         NAMES.check([f"c{i}" for i in range(25)], "n.csv")
+    with pytest.raises(FormatError) as caught:  # a file without a header
+        NAMES.check(["7", "Zebulon has had a cough for days.", "Zebulon" * 9, "ward"], "n.csv")
+    assert str(caught.value) == "n.csv has no column 'text': its columns are ward, 3 more"
     NAMES.check(["text"], "n.csv")
     NAMES.check(["images"], "n.csv")
     with pytest.raises(FormatError, match="no column 'note'"):
