@@ -52,7 +52,7 @@ def test_a_killed_run_that_goes_on_gives_the_same_bytes_as_an_unbroken_one(tmp_p
 
 
 def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
-    source = put(tmp_path, NOTES)
+    source = put(tmp_path, [{"text": note, "id": str(i % 7)} for i, note in enumerate(NOTES)])
     out = tmp_path / "out"
     first = pipeline().process(source, out, part_size=10)
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
@@ -61,6 +61,7 @@ def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()} == before
     assert nlp["test_words"].loaded == 0  # type: ignore[attr-defined]
     assert report.resumed == 3
+    assert report.duplicate_ids == 18
     same = {**report.to_dict(), "resumed": 0, "seconds": 0}
     assert same == {**first.to_dict(), "seconds": 0}
 
