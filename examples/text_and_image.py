@@ -123,7 +123,7 @@ def fit_stages(train: Sequence[Record], dev: Sequence[Record], base: str | Path,
     images.fit(train, dev, FitConfig(epochs=epochs, learning_rate=3e-3, batch_tokens=512))
     reports = ReportClassifier.from_base(base, labels=ADVICE, name="advice")
     rate = 3e-3 if isinstance(base, Path) else 1e-4
-    reports.fit(train, dev, FitConfig(epochs=epochs, learning_rate=rate, batch_tokens=512))
+    reports.fit(train, dev, FitConfig(epochs=epochs, learning_rate=rate, head_learning_rate=3e-3, batch_tokens=1024))
     return Pipeline([TextCleaner(), Tokenizer(), SectionDetector(), reports, images], name="text-and-image")
 
 

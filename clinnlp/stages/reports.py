@@ -287,6 +287,7 @@ class ReportClassifier(Stage):
             Records with gold in `labels[name]`; others are left out. On `dev` the best epoch is chosen, by
             macro F1.
         config : FitConfig, optional
+            By default 8 epochs at a learning rate of 1e-4, and 2e-3 for the head.
 
         Returns
         -------

@@ -22,7 +22,7 @@ class FitConfig:
     learning_rate : float
         Highest learning rate of the encoder.
     head_learning_rate : float, optional
-        Highest learning rate of the head; by default that of the encoder.
+        Highest learning rate of the head; by default that of the encoder, and for whole reports ten times it.
     batch_tokens : int
         Word pieces of a batch, padding counted; for images, pictures of a batch times 64; for whole reports,
         reports of a batch times 128.

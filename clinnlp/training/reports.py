@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ __all__ = ["evaluate_reports", "fit_reports"]
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
 _TOKENS = 128
+# A new head on the outputs of one position learns too slowly at the encoder's rate: after three epochs on MTS-Dialog
+# accuracy was 0.53 at the same rate, and 0.65 at twenty times that.
+_HEAD_RATE = 10
 # How much longer than batch_tokens a batch may be before windows are left out.
 _LONGEST = 4
 
@@ -45,10 +48,14 @@ class _Report:
 def fit_reports(stage: ReportClassifier, train: Gold, dev: Gold | None, config: FitConfig | None) -> FitReport:
     """Fine-tune a report classifier in place, by the loss of each report's averaged logits.
 
+    The head learns at ten times the encoder's rate, where the configuration does not say otherwise.
+
     Where the reports of a batch are too long together, windows of the longest are left out by chance, others each
     time. See `ReportClassifier.fit`.
     """
-    config = config or FitConfig()
+    config = config or FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3)
+    if config.head_learning_rate is None:
+        config = replace(config, head_learning_rate=_HEAD_RATE * config.learning_rate)
     records, gold = _labelled(stage, train)
     aims = targets(gold, records, stage.labels, stage.multi_label, stage.name)
     development = None if dev is None else read_gold(dev)

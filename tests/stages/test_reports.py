@@ -22,7 +22,7 @@ from clinnlp.stages import ReportClassifier
 LABELS = ["heart", "lungs", "skin"]
 WORDS = {"heart": ["murmur", "angina"], "lungs": ["cough", "wheeze"], "skin": ["rash", "itch"]}
 FILLER = ["took", "no", "the", "daily", "seen", "and"]
-FAST = {"learning_rate": 3e-3, "batch_tokens": 6 * 128, "warmup": 0.0}
+FAST = {"learning_rate": 3e-3, "head_learning_rate": 3e-3, "batch_tokens": 6 * 128, "warmup": 0.0}
 
 
 def note(seed: int, *labels: str, length: int = 12) -> Record:
@@ -262,7 +262,7 @@ def test_reports_longer_than_a_batch_are_learned_from_in_parts(base: Path, monke
         Record("\n\n".join([WORDS[label][0] + " seen"] * 200), id=label, labels={"organ": label})
         for label in LABELS[:2]
     ]
-    stage.fit(train, None, FitConfig(epochs=20, learning_rate=3e-3, batch_tokens=40, warmup=0.0))
+    stage.fit(train, None, FitConfig(epochs=20, **{**FAST, "batch_tokens": 40}))
     assert 0 < max(read) <= 4 * 40
     assert stage.evaluate(train)["accuracy"] == 1.0
 
@@ -276,6 +276,13 @@ def test_the_fit_report_says_what_was_left_out_and_where_it_was_saved(base: Path
     assert len(report.history) == 2
     assert any("1 training records" in text for text in report.notes)
     assert ReportClassifier.from_pretrained(report.folder).evaluate(DEV) == stage.evaluate(DEV)
+
+
+def test_the_head_learns_faster_than_the_encoder_unless_the_configuration_says_otherwise(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+    for rate, expected in ((None, 2e-2), (5e-3, 5e-3)):
+        report = stage.fit(TRAIN[:6], None, FitConfig(epochs=1, learning_rate=2e-3, head_learning_rate=rate))
+        assert report.config.head_learning_rate == pytest.approx(expected)
 
 
 def test_gold_that_does_not_fit_the_head_and_no_gold_at_all_are_refused(base: Path) -> None:
