@@ -43,7 +43,8 @@ class EntityExtractor(Stage):
     window that holds it most centrally. Decoding cannot split a word or give an invalid sequence. A word is a
     token of the record where it has tokens, else what the tokenizer cuts at white space and marks.
 
-    Entities that a record brings are kept, and no others are looked for in it.
+    Entities that a record brings are kept, and no others are looked for in it. The score of an entity is the mean,
+    over its words, of the probability of its type.
 
     Parameters
     ----------
@@ -224,18 +225,16 @@ class EntityExtractor(Stage):
         return results
 
     def _decode(self, log_probs: NDArray[np.float32], words: Words) -> list[Entity]:
-        labels = self.scheme.decode(log_probs)
-        chosen = np.exp(log_probs[np.arange(len(labels)), labels])
-        return [
-            Entity(
-                int(words.starts[first]),
-                int(words.ends[last - 1]),
-                label,
-                score=float(chosen[first:last].mean()),
-                source=self.name,
-            )
-            for first, last, label in self.scheme.spans(labels)
-        ]
+        """Give the entities of a paragraph; the score is the mean over words of the probability of the type."""
+        scheme = self.scheme
+        found: list[Entity] = []
+        for first, last, label in scheme.spans(scheme.decode(log_probs)):
+            # A word may be surely of a type and unsure whether it begins or goes on: that is no doubt of the type.
+            of_type = [i for i, name in enumerate(scheme.types) if name == label]
+            score = float(np.exp(log_probs[first:last, of_type]).sum(axis=1).mean())
+            start, end = int(words.starts[first]), int(words.ends[last - 1])
+            found.append(Entity(start, end, label, score=min(score, 1.0), source=self.name))
+        return found
 
     def fit(self, train: Gold, dev: Gold | None = None, config: FitConfig | None = None) -> FitReport:
         """Fine-tune on gold entities; see `clinnlp.training.entities`.

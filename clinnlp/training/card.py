@@ -86,12 +86,13 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
 
 def _stage_lines(item: Fitted) -> list[str]:
     report = item.report
+    chosen = report.metric and report.config.select == "best"
     lines = [
         f"## Stage `{item.stage.name}`: measured",
         "",
         f"Trained on {item.train_records} records from `{item.entry['base']}` in {report.seconds / 60:.0f} minutes;"
         f" seed {report.config.seed}, epoch {report.best_epoch:g} of {report.config.epochs}"
-        + (f" chosen by {report.metric} on the development records." if report.metric else "."),
+        + (f", chosen by {report.metric} on the development records." if chosen else "."),
         *report.notes,
         "",
     ]

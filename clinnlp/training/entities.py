@@ -6,6 +6,7 @@ import copy
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import torch
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
+from clinnlp.encoders.windows import window_ranges
 from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
@@ -24,6 +26,8 @@ from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold, 
 from clinnlp.training.scores import Scores
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from clinnlp.stages.entities import EntityExtractor
 
 __all__ = ["evaluate_entities", "fit_entities", "longest_spans", "score_spans"]
@@ -51,11 +55,12 @@ def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: 
     seed_everything(config.seed)
     model: Any = stage.model
     examples, lost = _examples(stage, records)
+    special = len(stage.windows.prefix) + len(stage.windows.suffix)
     task = FitTask(
         model=model,
         examples=examples,
-        lengths=[len(ids) for ids, _ in examples],
-        collate=lambda items: _collate(stage, items, config.mask_words, model.training),
+        lengths=[example.end - example.start + special for example in examples],
+        collate=lambda items: _collate(stage, items, config.mask_words),
         evaluate=None if development is None else lambda: evaluate_entities(stage, development),
     )
     stage.weights_changed = True
@@ -78,30 +83,41 @@ def _check_gold(stage: EntityExtractor, records: Sequence[Record]) -> None:
         )
 
 
-def _examples(stage: EntityExtractor, records: Sequence[Record]) -> tuple[list[tuple[list[int], list[int]]], int]:
-    """Give (ids, labels) of every window, and how many gold entities they do not hold."""
+@dataclass(slots=True)
+class _Example:
+    """A window of a paragraph, and the whole paragraph, in which it may be moved."""
+
+    ids: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    start: int
+    end: int
+
+    def moved(self) -> tuple[int, int]:
+        """Move the window by chance, by up to half its length: a word then stands elsewhere in each epoch."""
+        length = self.end - self.start
+        shift = int(torch.randint(-(length // 2), length // 2 + 1, ()))
+        start = min(max(self.start + shift, 0), len(self.ids) - length)
+        return start, start + length
+
+
+def _examples(stage: EntityExtractor, records: Sequence[Record]) -> tuple[list[_Example], int]:
+    """Give windows that cover all paragraphs once, and how many gold entities they do not hold."""
     windows = stage.windows
     scheme = stage.scheme
     numbers = {(tag, name): i for i, (tag, name) in enumerate(zip(scheme.tags, scheme.types, strict=True))}
     by_record = windows.paragraphs(record.view.text for record in records)
-    examples: list[tuple[list[int], list[int]]] = []
+    examples: list[_Example] = []
     lost = 0
     for record, paragraphs in zip(records, by_record, strict=True):
         gold = longest_spans(record.entities)
         held = 0
-        targets: list[np.ndarray[Any, Any]] = []
         for paragraph, words in zip(paragraphs, find_words(record, paragraphs), strict=True):
             labels = np.full(len(paragraph.ids), _IGNORED, dtype=np.int64)
-            tagged, count = _tag(words, gold, numbers)
-            labels[words.first] = tagged
-            targets.append(labels)
+            labels[words.first], count = _tag(words, gold, numbers)
             held += count
+            for start, end in window_ranges(len(paragraph.ids), windows.content, 0):
+                examples.append(_Example(paragraph.ids, labels, start, end))
         lost += len(record.entities) - held
-        for window in windows.windows(paragraphs):
-            ids = windows.input_ids(paragraphs[window.paragraph], window)
-            inner = targets[window.paragraph][window.start : window.end].tolist()
-            padded = [_IGNORED] * len(windows.prefix) + inner + [_IGNORED] * len(windows.suffix)
-            examples.append((ids, padded))
     return examples, lost
 
 
@@ -135,15 +151,15 @@ def _position_tag(numbers: dict[tuple[str, str], int], name: str, first: bool, l
     return "B" if first and ("B", name) in numbers else "I"
 
 
-def _collate(
-    stage: EntityExtractor, items: Sequence[tuple[list[int], list[int]]], mask_words: float, training: bool
-) -> dict[str, torch.Tensor]:
-    batch = stage.windows.pad([ids for ids, _ in items])
+def _collate(stage: EntityExtractor, items: Sequence[_Example], mask_words: float) -> dict[str, torch.Tensor]:
+    prefix, suffix = stage.windows.prefix, stage.windows.suffix
+    ranges = [item.moved() for item in items]
+    pairs = list(zip(items, ranges, strict=True))
+    batch = stage.windows.pad([[*prefix, *item.ids[low:high].tolist(), *suffix] for item, (low, high) in pairs])
     labels = torch.full(batch["input_ids"].shape, _IGNORED, dtype=torch.long)
-    for i, (_, row) in enumerate(items):
-        labels[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-    if training:
-        hide_words(batch, stage.windows, mask_words)
+    for i, (item, (low, high)) in enumerate(pairs):
+        labels[i, len(prefix) : len(prefix) + high - low] = torch.from_numpy(item.labels[low:high])
+    hide_words(batch, stage.windows, mask_words)
     return {**batch, "labels": labels}
 
 

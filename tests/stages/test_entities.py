@@ -5,6 +5,7 @@ import pickle
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from clinnlp import Entity, Pipeline, Record, Token
 from clinnlp.alignment import EditedText, delete, replace
 from clinnlp.encoders.bio import bio_labels
+from clinnlp.encoders.words import Words
 from clinnlp.errors import CheckpointError, ConfigError, StageError
 from clinnlp.stages import EntityExtractor
 
@@ -103,6 +105,15 @@ def test_annotations_do_not_depend_on_batches_or_order(noisy: Path, texts: list[
             assert spans(again[i]) == spans(record)
             scores = [abs(a.score - b.score) for a, b in zip(again[i].entities, record.entities, strict=True)]
             assert max(scores, default=0) < 1e-3
+
+
+def test_the_score_is_the_probability_of_the_type_whether_it_begins_or_goes_on(lexicon: Path) -> None:
+    stage = _cached(lexicon)
+    log_probs = np.log(np.array([[0.1, 0.5, 0.4, 0.0, 0.0], [0.2, 0.1, 0.7, 0.0, 0.0]], dtype=np.float32) + 1e-9)
+    words = Words(np.arange(2), np.array([0, 6]), np.array([5, 10]))
+    (entity,) = stage._decode(log_probs, words)
+    assert (entity.start, entity.end, entity.label) == (0, 10, "Symptom")
+    assert entity.score == pytest.approx((0.9 + 0.8) / 2)
 
 
 def test_a_small_batch_of_tokens_gives_the_same_as_a_large_one(noisy: Path) -> None:

@@ -20,8 +20,8 @@ from clinnlp import Entity, FitConfig, Record, Token
 from clinnlp.encoders.bio import bio_labels
 from clinnlp.errors import ConfigError, TrainingError
 from clinnlp.stages import EntityExtractor
-from clinnlp.training.batches import BudgetSampler
-from clinnlp.training.entities import longest_spans, score_spans
+from clinnlp.training.batches import BudgetSampler, hide_words
+from clinnlp.training.entities import _collate, _examples, longest_spans, score_spans
 
 DRUGS = ["aspirin", "heparin", "insulin"]
 FILLER = ["took", "no", "the", "daily", "stopped", "and"]
@@ -227,18 +227,39 @@ def test_epochs_are_shuffled_differently() -> None:
 
 
 def test_words_hidden_by_the_mask_change_every_time_and_never_special_ones(base: Path) -> None:
-    from clinnlp.training.entities import _collate
-
     stage = EntityExtractor.from_base(base, ["Drug"])
     ids = [2, *range(5, 45), 3]
     torch.manual_seed(0)
-    batches = [_collate(stage, [(ids, [0] * len(ids))], 0.5, True)["input_ids"][0] for _ in range(2)]
-    assert not torch.equal(batches[0], batches[1])
+    batches = [stage.windows.pad([ids]) for _ in range(2)]
     for batch in batches:
-        assert batch[0] == 2
-        assert batch[-1] == 3
-        assert 8 < int((batch == 4).sum()) < 32
-    assert _collate(stage, [(ids, [0] * len(ids))], 0.5, False)["input_ids"][0].tolist() == ids
+        hide_words(batch, stage.windows, 0.5)
+    hidden = [batch["input_ids"][0] for batch in batches]
+    assert not torch.equal(hidden[0], hidden[1])
+    for row in hidden:
+        assert row[0] == 2
+        assert row[-1] == 3
+        assert 8 < int((row == 4).sum()) < 32
+    plain = stage.windows.pad([ids])
+    hide_words(plain, stage.windows, 0.0)
+    assert plain["input_ids"][0].tolist() == ids
+
+
+def test_windows_of_long_paragraphs_move_while_training_and_keep_words_with_their_labels(base: Path) -> None:
+    stage = EntityExtractor.from_base(base, ["Drug"], window=32, overlap=8)
+    long = note(1, 150)
+    examples, lost = _examples(stage, [long])
+    assert lost == 0
+    drugs = {stage.windows.tokenizer.convert_tokens_to_ids(word) for word in DRUGS}
+    torch.manual_seed(0)
+    rows = set()
+    for _ in range(5):
+        batch = _collate(stage, examples, 0.0)
+        rows.add(tuple(batch["input_ids"][1].tolist()))
+        inside = batch["labels"] >= 0
+        is_drug = torch.tensor([[int(i) in drugs for i in row] for row in batch["input_ids"]])
+        assert torch.equal((batch["labels"] > 0) & inside, is_drug & inside)
+        assert int(inside.sum()) == sum(e.end - e.start for e in examples)
+    assert len(rows) > 1
 
 
 def test_strict_spans_count_only_what_is_right_in_start_end_and_type() -> None:
