@@ -94,6 +94,7 @@ def process(
     batch_size: Annotated[Number, typer.Option(help="Records that go through the stages together.")] = None,
     part_size: Annotated[int, typer.Option(help="Records in a part of a folder.")] = 1000,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was cut off, or begin again.")] = True,
+    gold: Annotated[bool, typer.Option(help="Keep the annotations that the input brings, or find them anew.")] = True,
     limit: Annotated[Number, typer.Option(help="At most so many records.")] = None,
     html: Annotated[Text, typer.Option(help="Write a page of one note with its entities highlighted.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -119,6 +120,7 @@ def process(
         part_size,
         format,  # type: ignore[arg-type]
         Columns(text_column, id_column, images_column),
+        gold,
     )
     example = _Example()
     target = sys.stdout.buffer if output == "-" else output
@@ -142,14 +144,15 @@ class _Example:
             self.record = record
 
     def write(self, path: str, nlp: Pipeline, source: str, settings: RunSettings) -> None:
-        from clinnlp.engines.release import deidentified
+        from clinnlp.engines.release import deidentified, without_annotations
         from clinnlp.formats import html
         from clinnlp.formats.sources import open_source
 
         if self.record is None and source != "-":  # all parts were finished before
             columns = settings.columns
             first = open_source(source, columns.text, columns.id, columns.images, limit=1)
-            for record in nlp.pipe(first, on_error="keep"):
+            given = first if settings.gold else map(without_annotations, first)
+            for record in nlp.pipe(given, on_error="keep"):
                 self.look(record)
         if self.record is None:
             raise PipelineError("there is no note to write a page of: the input is empty, or cannot be read again")

@@ -168,6 +168,7 @@ class Pipeline:
         part_size: int = 1000,
         format: Literal["parquet", "jsonl"] = "parquet",
         fields: Sequence[str] | None = None,
+        gold: bool = True,
         limit: int | None = None,
         progress: bool | Callable[[int, int | None], None] = False,
     ) -> RunReport:
@@ -201,6 +202,9 @@ class Pipeline:
             Of the parts.
         fields : sequence of str, optional
             What is written beside id and text; by default all but tokens and the pixels of images.
+        gold : bool
+            Whether annotations that records bring are kept, so that stages do not look for them; else they are left
+            out.
         limit : int, optional
             At most so many records are read.
         progress : bool or callable
@@ -226,7 +230,7 @@ class Pipeline:
         columns = Columns(text_column, id_column, images_column)
         size = self.batch_size if batch_size is None else batch_size
         chosen = None if fields is None else tuple(fields)
-        settings = RunSettings(text, chosen, on_error, size, part_size, format, columns)
+        settings = RunSettings(text, chosen, on_error, size, part_size, format, columns, gold)
         return process(self, source, output, settings, engine=engine, resume=resume, limit=limit, progress=progress)
 
     def as_map(

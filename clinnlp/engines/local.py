@@ -48,6 +48,7 @@ class RunSettings:
     part_size: int = 1000
     format: Literal["parquet", "jsonl"] = "parquet"
     columns: Columns = field(default_factory=Columns)
+    gold: bool = True
 
     def check(self, pipeline: Pipeline) -> None:
         """Refuse settings that cannot be used.
@@ -229,7 +230,7 @@ class _Run:
         for record in rows:
             self.ids.add(record.id)
             self._raise_input(record)
-            batch.append(record)
+            batch.append(record if self.settings.gold else release.without_annotations(record))
             characters += len(record.text)
             if len(batch) == self.settings.batch_size or characters >= _BATCH_CHARACTERS:
                 yield batch

@@ -32,8 +32,8 @@ def progress_line(what: str = "Notes") -> Iterator[Progress]:
         """Records a second."""
 
         def render(self, task: Task) -> Text:
-            rate = task.finished_speed or task.speed
-            return Text("" if rate is None else f"{rate:,.1f}/s")
+            seconds = task.finished_time or task.elapsed
+            return Text(f"{task.completed / seconds:,.1f}/s" if seconds and task.completed else "")
 
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:

@@ -66,6 +66,21 @@ def _without_pixels(image: Image) -> Image:
     return image if image.path is not None else Image(data=b"", name=image.name, labels=image.labels)
 
 
+def without_annotations(record: Record) -> Record:
+    """Give a new record of what is to be annotated: text, images, metadata and questions, and why it failed so far."""
+    images = [image.copy() for image in record.images]
+    for image in images:
+        image.labels = {}
+    return Record(
+        record.text,
+        record.id,
+        images=images,
+        metadata=record.metadata,
+        questions=record.questions,
+        errors=record.errors,
+    )
+
+
 def deidentified(record: Record) -> Record:
     """Give a record of the de-identified text, with every span mapped into it and nothing of the raw one.
 

@@ -195,6 +195,25 @@ def test_a_limit_ends_the_run(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "out")) == 5
 
 
+@pytest.mark.parametrize("gold", [True, False])
+def test_annotations_that_records_bring_are_kept_or_left_out(tmp_path: Path, gold: bool) -> None:
+    class Finder(Stage):
+        assigns = ("entities",)
+
+        def process(self, records: Sequence[Record]) -> None:
+            for record in records:
+                record.entities = record.entities or [Entity(2, 7, "Found")]
+
+    brought = {"entities": [{"start": 0, "end": 1, "label": "Gold"}], "labels": {"a": ["b"]}, "ward": "3B"}
+    images = [{"path": "/a.png", "labels": {"finding": ["clear"]}}]
+    source = put(tmp_path, [{"text": "A cough.", "id": "7", "images": images, **brought}])
+    Pipeline([Finder()]).process(source, tmp_path / "out", gold=gold)
+    (record,) = from_arrow(pq.read_table(tmp_path / "out" / "part-00000.parquet"))
+    assert [entity.label for entity in record.entities] == ["Gold" if gold else "Found"]
+    assert bool(record.labels) is bool(record.images[0].labels) is gold
+    assert (record.id, record.metadata, record.images[0].path) == ("7", {"ward": "3B"}, "/a.png")
+
+
 def test_progress_is_told_in_numbers(tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     nlp = pipeline()
