@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 run: $(STAMP)  ## annotate the notes in corpora/, write out/note.html, and send a note with its image through one pipeline
-	$(BIN)/clinnlp process corpora/notes/sample.jsonl out/notes --no-resume --html out/note.html
+	$(BIN)/clinnlp process corpora/notes/sample.jsonl out/notes --no-gold --no-resume --html out/note.html
 	$(BIN)/python examples/text_and_image.py --output out/text_and_image
 
 test: $(STAMP) lint  ## everything that CI needs
