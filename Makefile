@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORPORA ?= ../shared/corpora
-export CLINNLP_CORPORA ?= $(wildcard $(CORPORA))
+export CLINNLP_CORPORA ?= $(abspath $(wildcard $(CORPORA)))
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: run test test-all lint weights wheel clean
