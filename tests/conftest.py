@@ -7,6 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine may stop any example for a while: time is for the tests that measure it.
+settings.register_profile("clinnlp", deadline=None)
+settings.load_profile("clinnlp")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
