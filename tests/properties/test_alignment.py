@@ -79,7 +79,7 @@ def test_every_span_maps_to_a_span_of_the_other_text(case: tuple[str, Alignment,
         assert start <= end
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(edited_texts_with_spans(2))
 def test_mapping_is_monotone_both_ways_and_a_span_inside_another_stays_inside(
     case: tuple[str, Alignment, list[Span], list[Span]],
@@ -108,7 +108,7 @@ def test_spans_that_do_not_overlap_only_overlap_afterwards_in_one_replaced_stret
             assert any(within(shared, stretch) for stretch in stretches)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(edited_texts_with_spans(1))
 def test_a_span_comes_back_whole_but_for_deleted_edges_and_never_wider_than_the_stretches_it_touches(
     case: tuple[str, Alignment, list[Span], list[Span]],
@@ -153,7 +153,7 @@ def two_steps(draw: st.DrawFn) -> tuple[str, Alignment, Alignment]:
     return source, first, Alignment(first.target_length, draw(edits_of(first.target_length)))
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(two_steps(), st.data())
 def test_composing_is_applying_one_after_the_other(case: tuple[str, Alignment, Alignment], data: st.DataObject) -> None:
     source, first, second = case
@@ -178,7 +178,7 @@ def met(first: Alignment, second: Alignment) -> bool:
     return False
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(two_steps(), st.data())
 def test_composing_edits_that_did_not_meet_maps_exactly_as_the_two_steps_do(
     case: tuple[str, Alignment, Alignment], data: st.DataObject

@@ -107,7 +107,7 @@ def _read(text: str, start: int, next_start: int) -> _Break:
 
 def _reading(line: str, following: str, deeper: int, shouted: bool) -> str | None:
     """Tell how the break between two lines reads; None for one that is to stay whatever the lengths are."""
-    if not following or not (following[0].isalnum() or following[0] in "([\"'\u2018\u201c$<\u2264\u2265"):
+    if not line or not following or not (following[0].isalnum() or following[0] in "([\"'\u2018\u201c$<\u2264\u2265"):
         return None
     if is_list_item(following) or is_label(following) or is_row(following) or is_row(line):
         return None
