@@ -163,28 +163,33 @@ def load_onto_base(auto_class: Any, checkpoint: str, config: PretrainedConfig) -
     model = auto_class.from_config(config, dtype=torch.float32)
     try:
         with quiet():
-            encoder = AutoModel.from_pretrained(checkpoint, dtype=torch.float32, use_safetensors=True)
+            encoder, info = AutoModel.from_pretrained(
+                checkpoint, dtype=torch.float32, output_loading_info=True, use_safetensors=True
+            )
         result = model.base_model.load_state_dict(encoder.state_dict(), strict=False)
     except Exception as error:  # safetensors, torch and the Hub each raise their own
         raise CheckpointError(_cannot("weights", checkpoint, error)) from None
-    if result.missing_keys:
+    # A pooler belongs to a head: it is fitted with the new one.
+    if missing := sorted(key for key in {*info["missing_keys"], *result.missing_keys} if "pooler" not in key):
         raise CheckpointError(
-            f"the weights in {checkpoint} lack {len(result.missing_keys)} tensors of the encoder, such as"
-            f" {result.missing_keys[0]}: it is a checkpoint of another architecture"
+            f"the weights in {checkpoint} lack {len(missing)} tensors of the encoder, such as"
+            f" {missing[0]}: it is a checkpoint of another architecture"
         )
     return _ready(model)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide the progress bars that transformers draws while it reads or writes weights."""
+    """Hide progress bars and warnings of transformers while it reads or writes weights: what counts is checked."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 
