@@ -150,10 +150,10 @@ class TestComposing:
         def seconds(n: int) -> float:
             first = Alignment(2 * n, [replace(i, i + 2, "ab") for i in range(0, 2 * n, 2)])
             second = Alignment(2 * n, [replace(i, i + 2, "cd") for i in range(1, 2 * n - 1, 2)])
-            began = time.perf_counter()
+            began = time.process_time()
             composed = first.then(second)
             assert composed.edits == (Edit(0, 2 * n, "a" + "cd" * (n - 1) + "b"),)
-            return time.perf_counter() - began
+            return time.process_time() - began
 
         seconds(1000)
         # Quadratic time would be 256 times as long.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from clinnlp.stages.cleaning import TextCleaner
 from repairs.asserting import repaired, unchanged
 
 
@@ -23,6 +24,10 @@ from repairs.asserting import repaired, unchanged
 )
 def test_words_divided_at_a_lines_end_are_joined_as_they_are_written_on_one_line(text: str, clean: str) -> None:
     assert repaired("hyphens", text) == clean
+
+
+def test_a_soft_hyphen_at_a_lines_end_is_left_to_this_repair() -> None:
+    assert TextCleaner(["control", "hyphens"]).clean("anti\u00ad\nbo\u00addy").text == "antibody"
 
 
 @pytest.mark.parametrize(

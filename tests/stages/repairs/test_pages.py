@@ -56,6 +56,8 @@ def test_a_sentence_that_a_page_cut_goes_on_in_the_next_line() -> None:
         "See page 2 of the old chart.\nSee page 3 of the old chart.\n",
         "Page 1 of 1\n" + "Stable. " * 60,
         "Normal.\n\nNormal.\n\nNormal.\n" * 20,
+        "Page 7\n" + "Stable. " * 60 + "\nPage 7\n",
+        "Page 7\n" + "Stable. " * 60 + "\nPage 9\n",
         "Grade - 1 -\n" + "Stable. " * 60 + "\nPage 7\n",
     ],
 )

@@ -74,6 +74,37 @@ def test_lines_without_the_traces_of_a_wrap_stay(text: str) -> None:
     assert unchanged("line_wraps", text)
 
 
+PROSE = (
+    "She was brought to the emergency room by her son after she had fallen in the kitchen and could not get up "
+    "again without help, and an x-ray of the left hip showed a fracture of the femoral neck, which was reduced "
+    "and pinned on the next morning under spinal anesthesia without any loss of blood worth a note."
+)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # Full lines of the width of the text, before what begins something new.
+        ["1. Aspirin, one tablet of 81 mg by mouth every morning with breakfast", "2. Metoprolol, one tablet"],
+        ["She was told to come back to the clinic if any of this happened again", "Physical Examination"],
+        ["She was told to come back to the clinic if any of this happened again", "PHYSICAL EXAMINATION"],
+        # A sentence that fills its line, in a paragraph with no other trace of a wrap.
+        ["She was told to come back to the clinic if this happened to her again.", "Her daughter drove her home."],
+        # A sentence that ends well before the width.
+        ["Nothing more was found.", "She was told to come back to the clinic if any of this happened", "to her again."],
+        [
+            "Nothing more was found on the films, said the nurse.",
+            "She was told to come back to the clinic if any of this happened to her",
+            "at night.",
+        ],
+    ],
+)
+def test_a_wrapped_text_keeps_the_line_breaks_that_begin_something_new(lines: list[str]) -> None:
+    wrapped = textwrap.fill(PROSE, 70)
+    text = repaired("line_wraps", wrapped + "\n\n" + "\n".join(lines) + "\n")
+    assert text.startswith(f"{PROSE}\n\n{lines[0]}\n{lines[1]}")
+
+
 def test_a_paragraph_of_two_lines_is_joined_where_the_first_is_full_and_stops_inside_a_sentence() -> None:
     text = "She was admitted from the emergency department with worsening pain and\nfever for two days.\n"
     assert repaired("line_wraps", text) == text.replace("\n", " ", 1)
