@@ -20,8 +20,11 @@ _INSIDE, _OPEN, _CLOSED = "inside", "open", "closed"
 # How much shorter than the width a line may be whose break reads so.
 _SLACK = {_INSIDE: 12, _OPEN: 3, _CLOSED: 0}
 _OVERHANG = 3
+# The same for a line whose length a placeholder changed after it was wrapped.
+_VARIES = 24
 
 _BREAK = re.compile(rf"^([^\n]{{{SHORTEST},{LONGEST}}})\n(?=[^\S\n]*\S)", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\[\*\*|___|XXXX")
 _FIRST_WORD = re.compile(r"\S{1,60}")
 
 
@@ -34,10 +37,10 @@ class _Break:
     follows: int  # the next line's first character that is no space
     stop: int  # the end of the next line
     word: int  # length of the next line's first word
-    after: int  # length of the next line
+    after: int  # length of the next line; 0 where a placeholder may have changed it
     reads: str | None  # None: never to be joined
     shouted: bool
-    varies: bool  # whether a placeholder changed the length of either line since
+    varies: bool  # whether a placeholder changed the length of the line or of the next word since
 
     @property
     def length(self) -> int:
@@ -98,29 +101,34 @@ def _read(text: str, start: int, next_start: int) -> _Break:
         follows=follows,
         stop=stop,
         word=len(word.group()) if word else 0,
-        after=stop - next_start,
+        after=0 if _PLACEHOLDER.search(bare) else stop - next_start,
         reads=_reading(line.lstrip(), bare, deeper, shouted),
         shouted=shouted,
-        varies="[**" in line or "[**" in following,
+        varies=bool(_PLACEHOLDER.search(line) or _PLACEHOLDER.match(bare)),
     )
 
 
 def _reading(line: str, following: str, deeper: int, shouted: bool) -> str | None:
     """Tell how the break between two lines reads; None for one that is to stay whatever the lengths are."""
-    if not line or not following or not (following[0].isalnum() or following[0] in "([\"'\u2018\u201c$<\u2264\u2265"):
+    if not line or not _may_go_on(following) or is_row(line) or line.endswith((":", "-", "\u2010", "\xad")):
         return None
-    if is_list_item(following) or is_label(following) or is_row(following) or is_row(line):
+    if not shouted and (is_heading(following) or is_heading(line)):
         return None
-    if line.endswith((":", "-", "\u2010", "\xad")) or (not shouted and (is_heading(following) or is_heading(line))):
-        return None
-    if following[0].isalpha() and not (following[0].islower() or following[0].isupper()):
-        return None  # scripts without case, which do not wrap at spaces
     ended = line[-1] in ".!?" or line[-2:] in ('."', ".)", '?"', "!)")
     if following[0].islower():
         return _OPEN if ended else _INSIDE
     if abs(deeper) > 1 and not (deeper > 0 and (is_list_item(line) or is_label(line))):
         return None
     return _CLOSED if ended else _OPEN
+
+
+def _may_go_on(following: str) -> bool:
+    """Tell whether a line can be the rest of the one before; scripts without case do not wrap at spaces."""
+    first = following[:1]
+    begins = first.islower() or first.isupper() or first.isdigit() or first in tuple("_([\"'\u2018\u201c$<\u2264\u2265")
+    if not begins or not following.strip("_ \t"):
+        return False
+    return not (is_list_item(following) or is_label(following) or is_row(following))
 
 
 def _width(breaks: Sequence[_Break], least: int, share: float) -> range | None:
@@ -147,9 +155,10 @@ def _width(breaks: Sequence[_Break], least: int, share: float) -> range | None:
 
 def _is_full(b: _Break, width: range) -> bool:
     """Tell whether a line had no room for the next word."""
-    if b.reads is None or (b.after > width[-1] + _OVERHANG and not b.varies):
+    if b.reads is None or b.after > width[-1] + _OVERHANG:
         return False
-    return b.length + 1 + b.word > width[0] - _SLACK[b.reads]
+    slack = _VARIES if b.varies and b.reads == _INSIDE else _SLACK[b.reads]
+    return b.length + 1 + b.word > width[0] - slack
 
 
 def _stands_alone(text: str, chain: Sequence[_Break]) -> bool:

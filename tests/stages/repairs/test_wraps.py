@@ -105,6 +105,13 @@ def test_a_wrapped_text_keeps_the_line_breaks_that_begin_something_new(lines: li
     assert text.startswith(f"{PROSE}\n\n{lines[0]}\n{lines[1]}")
 
 
+@pytest.mark.parametrize("placeholder", ["___", "[**Known lastname 1234**]", "XXXX"])
+def test_placeholders_put_in_after_the_wrap_do_not_hide_it(placeholder: str) -> None:
+    text = textwrap.fill(f"{PROSE} Zaleskiew gave her morphine. {PROSE} Morphine was stopped by Zaleskiew.", 70)
+    text = text.replace("Zaleskiew", placeholder)
+    assert repaired("line_wraps", text) == text.replace("\n", " ")
+
+
 def test_a_paragraph_of_two_lines_is_joined_where_the_first_is_full_and_stops_inside_a_sentence() -> None:
     text = "She was admitted from the emergency department with worsening pain and\nfever for two days.\n"
     assert repaired("line_wraps", text) == text.replace("\n", " ", 1)
