@@ -38,7 +38,7 @@ class Fitted:
     report: FitReport
     train_records: int
     dev: list[Record]
-    scores: Scores | None
+    scores: Scores | None = None
 
 
 def bootstrap_interval(

@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from clinnlp.errors import ConfigError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
+from clinnlp.saving import load
 from clinnlp.stage import Stage, resolve
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
@@ -76,6 +77,10 @@ def run(recipe: str | Path, output: str | Path | None = None, seed: int | None =
     folder = Path(output) if output is not None else path.parent
     pipeline = Pipeline(stages, str(document.get("name", folder.name)))
     pipeline.save(folder, str(document.get("dtype", "float32")))
+    saved = load(folder)
+    for item in fitted:  # the figures of what is shipped, its weights as they were written
+        if item.dev:
+            item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
     (folder / "train.yaml").write_bytes(source)
     write_card(folder, document, fitted)
     return RecipeReport(folder, fitted, time.monotonic() - started)
@@ -128,8 +133,7 @@ def _make(
     train = _gold(entry["train"], before)
     dev = _gold(entry["dev"], before) if "dev" in entry else None
     report = stage.fit(train, dev, fit)
-    scores = stage.evaluate(dev) if dev is not None else None
-    return stage, Fitted(stage, entry, report, len(train), dev or [], scores)
+    return stage, Fitted(stage, entry, report, len(train), dev or [])
 
 
 def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:
