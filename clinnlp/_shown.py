@@ -81,7 +81,8 @@ def show_scores(found: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(name for figures in found["per_label"].values() for name in figures))
         by_label = _table("Label", *names)
         for label, figures in found["per_label"].items():
-            by_label.add_row(_plain(label), *(_number(figures.get(name)) for name in names))
+            cells = [f"{figures[name]:.0f}" if name == "support" else _number(figures.get(name)) for name in names]
+            by_label.add_row(_plain(label), *cells)
         console.print(by_label)
 
 
