@@ -37,6 +37,9 @@ class FitConfig:
         checkpoint's own rates.
     mask_words : float
         Share of the word pieces that are hidden by the mask token while training, new in every epoch.
+    plant_entities : float
+        Share of the training windows into which a gold mention from elsewhere is put, at a place by chance, so that
+        entities are also found where nothing around them tells.
     seed : int
     select : {"best", "last"}
         Keep the weights of the best epoch on the development records, or of the last one.
@@ -66,6 +69,7 @@ class FitConfig:
     max_grad_norm: float = 1.0
     dropout: float | None = None
     mask_words: float = 0.0
+    plant_entities: float = 0.0
     seed: int = 0
     select: str = "best"
     patience: int | None = None
@@ -79,8 +83,11 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_tokens < 1 or self.gradient_accumulation < 1:
             raise ConfigError("FitConfig: epochs, batch_tokens and gradient_accumulation must be at least 1")
-        if not self.learning_rate > 0 or not 0 <= self.warmup < 1 or not 0 <= self.mask_words < 1:
-            raise ConfigError("FitConfig: learning_rate must be above 0, warmup and mask_words between 0 and 1")
+        if not self.learning_rate > 0:
+            raise ConfigError("FitConfig: learning_rate must be above 0")
+        for name in ("warmup", "mask_words", "plant_entities"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"FitConfig: {name} must be between 0 and 1")
         if self.select not in ("best", "last"):
             raise ConfigError(f"FitConfig: select is 'best' or 'last', not {self.select!r}")
         if self.precision not in ("float32", "bfloat16"):

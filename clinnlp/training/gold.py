@@ -1,16 +1,28 @@
-"""Gold labels as training targets."""
+"""Gold as training targets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from clinnlp.errors import TrainingError
 from clinnlp.labels import Label
-from clinnlp.record import Record
+from clinnlp.record import Entity, Record
 
-__all__ = ["gold_names", "targets"]
+__all__ = ["gold_names", "longest_spans", "targets"]
+
+
+def longest_spans(entities: Iterable[Entity]) -> list[Entity]:
+    """Keep the longest of entities that overlap, the first of equal ones, in order of their place."""
+    kept: list[Entity] = []
+    for entity in sorted(entities, key=lambda e: (e.start - e.end, e.start)):
+        at = bisect_left(kept, entity.end, key=lambda e: e.start)
+        # What is kept is disjoint and in order, so only the one before the place can reach into it.
+        if not at or kept[at - 1].end <= entity.start:
+            kept.insert(at, entity)
+    return kept
 
 
 def gold_names(labels: dict[str, list[Label]], name: str) -> list[str] | None:

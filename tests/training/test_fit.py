@@ -21,7 +21,9 @@ from clinnlp.encoders.bio import bio_labels
 from clinnlp.errors import ConfigError, TrainingError
 from clinnlp.stages import EntityExtractor
 from clinnlp.training.batches import BudgetSampler, hide_words
-from clinnlp.training.entities import _collate, _examples, longest_spans, score_spans
+from clinnlp.training.entities import score_spans
+from clinnlp.training.gold import longest_spans
+from clinnlp.training.token_examples import TokenExamples
 
 DRUGS = ["aspirin", "heparin", "insulin"]
 FILLER = ["took", "no", "the", "daily", "stopped", "and"]
@@ -246,20 +248,34 @@ def test_words_hidden_by_the_mask_change_every_time_and_never_special_ones(base:
 
 def test_windows_of_long_paragraphs_move_while_training_and_keep_words_with_their_labels(base: Path) -> None:
     stage = EntityExtractor.from_base(base, ["Drug"], window=32, overlap=8)
-    long = note(1, 150)
-    examples, lost = _examples(stage, [long])
-    assert lost == 0
-    drugs = {stage.windows.tokenizer.convert_tokens_to_ids(word) for word in DRUGS}
+    examples = TokenExamples(stage, [note(1, 150)], FitConfig())
+    assert examples.lost == 0
     torch.manual_seed(0)
     rows = set()
     for _ in range(5):
-        batch = _collate(stage, examples, 0.0)
+        batch = examples.collate(examples.items)
         rows.add(tuple(batch["input_ids"][1].tolist()))
-        inside = batch["labels"] >= 0
-        is_drug = torch.tensor([[int(i) in drugs for i in row] for row in batch["input_ids"]])
-        assert torch.equal((batch["labels"] > 0) & inside, is_drug & inside)
-        assert int(inside.sum()) == sum(e.end - e.start for e in examples)
+        assert_words_have_their_labels(stage, batch)
+        assert int((batch["labels"] >= 0).sum()) == sum(examples.lengths) - 2 * len(examples.items)
     assert len(rows) > 1
+
+
+def test_planted_mentions_bring_their_labels_and_leave_others_whole(base: Path) -> None:
+    stage = EntityExtractor.from_base(base, ["Drug"], window=32, overlap=8)
+    plain = Record("took no the daily and took the daily no")
+    examples = TokenExamples(stage, [plain, note(1, 20)], FitConfig(plant_entities=0.9))
+    torch.manual_seed(0)
+    batches = [examples.collate(examples.items[:1]) for _ in range(20)]
+    for batch in batches:
+        assert_words_have_their_labels(stage, batch)
+    assert 10 < sum(int((batch["labels"] > 0).sum()) for batch in batches) <= 20
+
+
+def assert_words_have_their_labels(stage: EntityExtractor, batch: dict[str, torch.Tensor]) -> None:
+    drugs = {stage.windows.tokenizer.convert_tokens_to_ids(word) for word in DRUGS}
+    inside = batch["labels"] >= 0
+    is_drug = torch.tensor([[int(i) in drugs for i in row] for row in batch["input_ids"]])
+    assert torch.equal((batch["labels"] > 0) & inside, is_drug & inside)
 
 
 def test_strict_spans_count_only_what_is_right_in_start_end_and_type() -> None:
