@@ -58,6 +58,12 @@ class LabelScheme:
             raise CheckpointError(
                 f"the checkpoint's {len(labels)} labels are not of IO, BIO or BIOES form: there must be one 'O'"
             )
+        plain = [label for label in labels if label != "O" and not _TAG.fullmatch(label)]
+        if (plain and len(plain) < len(labels) - 1) or any(re.search(r"[-_]([BIOESLUM]?)$", label) for label in plain):
+            raise CheckpointError(
+                f"{len(plain)} of the checkpoint's {len(labels) - 1} entity labels have no B-, I- or the like before"
+                " a type: mend id2label in its config.json"
+            )
         tags, types = [], []
         for label in labels:
             match = _TAG.fullmatch(label)

@@ -93,7 +93,8 @@ def load_config(checkpoint: str, **changes: Any) -> PretrainedConfig:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(checkpoint, **changes)
+        with quiet():
+            return AutoConfig.from_pretrained(checkpoint, **changes)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(_cannot("configuration", checkpoint, error)) from None
 
@@ -109,11 +110,16 @@ def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     except Exception as error:  # the tokenizers library raises bare Exceptions on broken files
         raise CheckpointError(_cannot("tokenizer", checkpoint, error)) from None
     if not tokenizer.is_fast:
         raise CheckpointError(f"the tokenizer of {checkpoint} is not a fast one: it cannot give offsets")
+    pieces = tokenizer("a e 1 .", add_special_tokens=False)["input_ids"]
+    if not set(pieces) - {tokenizer.unk_token_id}:
+        # Where its file is missing transformers makes one that knows nothing, and every note would come out empty.
+        raise CheckpointError(f"the tokenizer of {checkpoint} has no vocabulary: save it again beside the weights")
     return tokenizer
 
 

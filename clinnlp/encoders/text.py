@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["Paragraph", "TextWindows", "Window", "forward_windows"]
+__all__ = ["Paragraph", "TextWindows", "Window", "check_sizes", "forward_windows"]
 
 _TOKENIZED_AT_ONCE = 256
 
@@ -200,6 +200,19 @@ def forward_windows(
         for i, row in zip(batch, output, strict=True):
             results[i] = row
     return results
+
+
+def check_sizes(stage: str, **sizes: int) -> None:
+    """Refuse sizes that are no whole numbers from 0.
+
+    Raises
+    ------
+    ConfigError
+        Naming the stage and the setting.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise ConfigError(f"stage {stage!r}: {name} must be a whole number of word pieces, from 0")
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

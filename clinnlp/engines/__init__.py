@@ -42,5 +42,6 @@ def process(
     from clinnlp.engines.local import run
     from clinnlp.engines.progress import progress_line
 
+    settings.check(pipeline)  # before a line of progress is drawn
     with progress_line() if progress is True else nullcontext(progress or None) as tell:
         return run(pipeline, source, output, settings, resume=resume, limit=limit, progress=tell, watch=watch)

@@ -92,6 +92,11 @@ class BatchFunction:
 
         self.columns.check(list(values), "the batch")
         known = {name: given for name, given in values.items() if name in self._known}
+        for name, given in known.items():
+            if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__len__"):
+                raise PipelineError(f"column {name!r} is a single value, not a list: map in batches, with batched=True")
+        if len({len(given) for given in known.values()}) > 1:
+            raise PipelineError(f"the columns {', '.join(known)} of the batch are not of one length")
         self._check_places(known)
         rows = zip(*known.values(), strict=True)
         records = [read_row(dict(zip(known, row, strict=True)), i, self.columns) for i, row in enumerate(rows)]

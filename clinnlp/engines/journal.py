@@ -52,10 +52,13 @@ class Journal:
         self.entries: dict[int, dict[str, Any]] = {}
         if folder.exists() and not folder.is_dir():
             raise PipelineError(f"{folder.name} is a file: give a folder, or a name that ends with .parquet or .jsonl")
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / RUN).exists() and any(folder.glob("part-*")):
-            raise PipelineError(f"{folder.name} holds parts without a {RUN}: give an empty folder")
-        self._file: BinaryIO = (folder / JOURNAL).open("a+b")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / RUN).exists() and any(folder.glob("part-*")):
+                raise PipelineError(f"{folder.name} holds parts without a {RUN}: give an empty folder")
+            self._file: BinaryIO = (folder / JOURNAL).open("a+b")
+        except OSError as error:
+            raise PipelineError(f"cannot write into the folder {folder.name}: {error.strerror}") from None
         try:
             _lock(self._file, folder)
             for leftover in folder.glob(".part-*"):  # of a process that was killed

@@ -89,8 +89,8 @@ def read_row(row: Mapping[str, Any], place: int, columns: Columns, folder: str |
     name = _id(row.get(columns.id), place)
     try:
         fields, metadata = _fields(row, columns, f"record {name!r}")
-        if folder:
-            fields["images"] = [_located(image, folder) for image in fields.get("images") or ()]
+        if folder and fields.get("images"):
+            fields["images"] = [_located(image, folder) for image in fields["images"]]
         if metadata or "metadata" in fields:
             fields["metadata"] = {**(fields.get("metadata") or {}), **metadata}
         return Record.from_dict({**fields, "id": name, "text": _text(row.get(columns.text))})

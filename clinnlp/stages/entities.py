@@ -18,7 +18,7 @@ from clinnlp.encoders.checkpoints import (
     load_tokenizer,
     pick_device,
 )
-from clinnlp.encoders.text import Paragraph, TextWindows, forward_windows
+from clinnlp.encoders.text import Paragraph, TextWindows, check_sizes, forward_windows
 from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
 from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.record import Entity, Record
@@ -78,8 +78,9 @@ class EntityExtractor(Stage):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        if labels is not None and (not labels or len(set(labels)) != len(labels)):
-            raise ConfigError(f"stage {self.name!r}: give one or more entity types, each once")
+        if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) != len(labels)):
+            raise ConfigError(f"stage {self.name!r}: give a list of one or more entity types, each once")
+        check_sizes(self.name, window=window, overlap=overlap, batch_tokens=batch_tokens)
         self.checkpoint = str(checkpoint)
         self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
         self.device = device

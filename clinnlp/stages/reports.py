@@ -26,7 +26,7 @@ from clinnlp.encoders.heads import (
     rank,
     read_head,
 )
-from clinnlp.encoders.text import TextWindows, forward_windows
+from clinnlp.encoders.text import TextWindows, check_sizes, forward_windows
 from clinnlp.errors import CheckpointError
 from clinnlp.record import Record
 from clinnlp.stage import Stage
@@ -92,6 +92,7 @@ class ReportClassifier(Stage):
         super().__init__(name)
         self.checkpoint = str(checkpoint)
         self.threshold = threshold
+        check_sizes(self.name, window=window, overlap=overlap, batch_tokens=batch_tokens)
         self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
         self.device = device
         self.weights_changed = labels is not None

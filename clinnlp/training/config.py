@@ -81,6 +81,9 @@ class FitConfig:
     progress: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_tokens", "gradient_accumulation", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ConfigError(f"FitConfig: {name} must be a whole number")
         if self.epochs < 1 or self.batch_tokens < 1 or self.gradient_accumulation < 1:
             raise ConfigError("FitConfig: epochs, batch_tokens and gradient_accumulation must be at least 1")
         if not self.learning_rate > 0:

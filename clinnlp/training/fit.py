@@ -101,7 +101,15 @@ class FitReport:
 
 
 def read_gold(records: Gold) -> list[Record]:
-    """Give the records of a list or of a `datasets.Dataset`."""
+    """Give the records of a list or of a `datasets.Dataset`.
+
+    Raises
+    ------
+    TrainingError
+        If it is neither.
+    """
+    if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
+        raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
     return [item if isinstance(item, Record) else Record.from_dict(item) for item in records]
 
 

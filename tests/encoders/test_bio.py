@@ -87,6 +87,20 @@ def test_labels_without_an_outside_are_refused() -> None:
         LabelScheme.read(["positive", "negative"])
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["O", "B-Disease", "I-Disease", "Test"],
+        ["O", "B-", "I-"],
+        ["O", "Disease-B", "Disease-I"],
+        ["O", "Disease_B", "Disease_I"],
+    ],
+)
+def test_labels_that_mix_schemes_or_end_in_a_tag_are_refused(labels: list[str]) -> None:
+    with pytest.raises(CheckpointError, match="mend id2label"):
+        LabelScheme.read(labels)
+
+
 def test_a_long_invalid_sequence_is_decoded_in_linear_time() -> None:
     scheme = LabelScheme.read(SCHEMES["BIO"])
     scores = np.random.default_rng(0).normal(size=(200_000, 5)).astype(np.float32)

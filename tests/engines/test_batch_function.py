@@ -164,3 +164,14 @@ def test_a_column_of_the_users_own_is_not_overwritten() -> None:
 def test_an_empty_batch_stays_empty() -> None:
     found = pipeline().as_map()({"text": []})
     assert found == {"text": [], "sections": [], "entities": [], "errors": []}
+
+
+@pytest.mark.parametrize("row", [{"text": "A cough."}, {"text": ["A cough."], "id": 5}, {"text": None}])
+def test_a_single_row_in_the_place_of_a_batch_is_refused(row: dict[str, Any]) -> None:
+    with pytest.raises(PipelineError, match="map in batches, with batched=True"):
+        pipeline().as_map()(row)
+
+
+def test_columns_of_unlike_length_are_refused() -> None:
+    with pytest.raises(PipelineError, match="not of one length"):
+        pipeline().as_map()({"text": ["A cough."], "id": ["1", "2"]})

@@ -214,3 +214,9 @@ def test_entities_that_records_bring_are_counted(tmp_path: Path) -> None:
     report = Pipeline([nothing]).process([Record("a b", entities=[Entity(0, 1, "X"), Entity(2, 3, "Y")])] * 2, tmp_path)
     assert report.entities == {"X": 2, "Y": 2}
     assert report.duplicate_ids == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PipelineError, match="cannot write into the folder out"):
+        pipeline().process(put(tmp_path, NOTES[:2]), tmp_path / "file" / "out")

@@ -296,15 +296,32 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         EntityExtractor.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize(("window", "overlap"), [(2, 0), (40, 38), (40, -1)])
+@pytest.mark.parametrize(("window", "overlap"), [(2, 0), (40, 38), (40, 40)])
 def test_windows_that_do_not_fit_are_refused(lexicon: Path, window: int, overlap: int) -> None:
     with pytest.raises(ConfigError, match="do not fit"):
         EntityExtractor.from_pretrained(lexicon, window=window, overlap=overlap).warm_up()
 
 
-def test_labels_must_be_given_each_once(lexicon: Path) -> None:
+@pytest.mark.parametrize("labels", [["Drug", "Drug"], [], "Drug"])
+def test_labels_must_be_a_list_with_each_once(lexicon: Path, labels: list[str]) -> None:
     with pytest.raises(ConfigError, match="each once"):
-        EntityExtractor.from_base(lexicon, ["Drug", "Drug"])
+        EntityExtractor.from_base(lexicon, labels)
+
+
+@pytest.mark.parametrize("sizes", [{"window": "abc"}, {"window": -4}, {"overlap": 1.5}, {"batch_tokens": True}])
+def test_sizes_that_are_no_whole_numbers_are_refused_when_the_stage_is_built(lexicon: Path, sizes: dict) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(sizes))} must be a whole number"):
+        EntityExtractor.from_pretrained(lexicon, **sizes)
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused(lexicon: Path, tmp_path: Path) -> None:
+    folder = EntityExtractor.from_pretrained(lexicon).save(tmp_path / "bare")
+    (folder / "tokenizer.json").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["tokenizer_class"] = "BertTokenizer"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        EntityExtractor.from_pretrained(folder).warm_up()
 
 
 def test_a_megabyte_in_one_line_is_one_paragraph_that_is_read_to_its_end(lexicon: Path) -> None:

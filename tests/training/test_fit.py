@@ -147,6 +147,16 @@ def test_a_training_set_without_gold_is_refused(base: Path, gold: list[Record]) 
         EntityExtractor.from_base(base, ["Drug"]).fit(gold)
 
 
+@pytest.mark.parametrize("gold", [FitConfig(), "train", {"text": "a"}, Record("a")])
+def test_gold_that_is_no_list_of_records_is_refused(base: Path, gold: object) -> None:
+    with pytest.raises(TrainingError, match="gold is a list of records"):
+        EntityExtractor.from_base(base, ["Drug"]).fit(TRAIN, gold)
+
+
+def test_judging_nothing_gives_zeros(base: Path) -> None:
+    assert set(EntityExtractor.from_base(base, ["Drug"]).evaluate([]).values()) == {0.0}
+
+
 def test_a_loss_that_is_no_number_stops_with_the_step(base: Path) -> None:
     ner = EntityExtractor.from_base(base, ["Drug"])
     with torch.no_grad():
@@ -160,6 +170,8 @@ def test_a_loss_that_is_no_number_stops_with_the_step(base: Path) -> None:
     [
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"plant_entities": 1.5}, "plant_entities must be between 0 and 1"),
         ({"select": "first"}, "'best' or 'last'"),
         ({"precision": "float8"}, "'float32' or 'bfloat16'"),
         ({"resume": True}, "needs output"),
