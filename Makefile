@@ -21,10 +21,10 @@ run: $(STAMP)  ## annotate the notes in corpora/, write out/note.html, and send 
 	$(BIN)/python examples/text_and_image.py --output out/text_and_image
 
 test: $(STAMP) lint  ## everything that CI needs
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not all"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not all"
 
 test-all: $(STAMP) lint  ## also what needs Java, a database server or a browser
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

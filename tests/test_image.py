@@ -48,7 +48,7 @@ def test_a_tensor_and_a_pillow_image_become_arrays() -> None:
         ((np.array([object()]),), {}),
         (("a\udcff.png",), {}),
     ],
-    ids=str,
+    ids=lambda given: type(given[0]).__name__ if isinstance(given, tuple) and given else "-".join(given) or "none",
 )
 def test_anything_but_one_source_of_a_known_kind_is_refused(args: Any, kwargs: Any) -> None:
     with pytest.raises(RecordError):
