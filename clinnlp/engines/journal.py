@@ -135,12 +135,14 @@ class Journal:
         except ValueError:
             old = None
         if not isinstance(old, dict):
-            raise PipelineError(f"{RUN} in {self.folder.name} is damaged: give another folder, or resume=False")
+            raise PipelineError(
+                f"{RUN} in {self.folder.name} is damaged: give another folder, or resume=False (--no-resume)"
+            )
         if changed := differences(old, identity):
             more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
             raise PipelineError(
                 f"{self.folder.name} holds a run that differs in {', '.join(changed[:_SHOWN])}{more}:"
-                " give another folder, or resume=False to begin again"
+                " give another folder, or resume=False (--no-resume) to begin again"
             )
 
     def _read(self) -> None:
@@ -157,7 +159,9 @@ class Journal:
                 damaged = number
             else:
                 continue
-            raise PipelineError(f"{JOURNAL}, line {damaged} is damaged: give another folder, or resume=False")
+            raise PipelineError(
+                f"{JOURNAL}, line {damaged} is damaged: give another folder, or resume=False (--no-resume)"
+            )
 
 
 def _digest(path: Path) -> str:
