@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
+from transformers import set_seed
 
 from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.stages.entities import find_words
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold, seed_everything
+from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
 from clinnlp.training.gold import longest_spans
 from clinnlp.training.scores import Scores
 from clinnlp.training.token_examples import TokenExamples, tag_words
@@ -33,7 +34,7 @@ def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: 
     records = read_gold(train)
     development = None if dev is None else read_gold(dev)
     _check_gold(stage, records)
-    seed_everything(config.seed)
+    set_seed(config.seed)
     model: Any = stage.model
     examples = TokenExamples(stage, records, config)
     task = FitTask(

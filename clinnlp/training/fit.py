@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from clinnlp.encoders.checkpoints import quiet
@@ -301,8 +301,3 @@ def _report(trainer: _TaskTrainer, task: FitTask, config: FitConfig, seconds: fl
     elif report.history:
         report.best_epoch = report.history[-1]["epoch"]
     return report
-
-
-def seed_everything(seed: int) -> None:
-    """Set the seeds of Python, NumPy and torch."""
-    set_seed(seed)

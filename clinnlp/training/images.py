@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from transformers import set_seed
 
 from clinnlp.encoders.images import model_inputs
 from clinnlp.errors import ImageError, TrainingError
 from clinnlp.image import Image
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold, seed_everything
+from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
 from clinnlp.training.gold import gold_names, targets
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.scores import Scores
@@ -48,7 +49,7 @@ def fit_images(stage: ImageClassifier, train: Gold, dev: Gold | None, config: Fi
     ]
     aims = targets([item.gold for item in items], [item.record for item in items], stage.labels, False, stage.name)
     judged = None if dev is None else _read_items(stage, _labelled(stage, read_gold(dev)))
-    seed_everything(config.seed)
+    set_seed(config.seed)
     model: Any = stage.model
     pictures = [pixels for _, some in _read_items(stage, items) for pixels in some]
     task = FitTask(

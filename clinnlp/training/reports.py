@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import set_seed
 
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold, seed_everything
+from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
 from clinnlp.training.gold import gold_names, targets
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.scores import Scores
@@ -59,7 +60,7 @@ def fit_reports(stage: ReportClassifier, train: Gold, dev: Gold | None, config: 
     records, gold = _labelled(stage, train)
     aims = targets(gold, records, stage.labels, stage.multi_label, stage.name)
     development = None if dev is None else read_gold(dev)
-    seed_everything(config.seed)
+    set_seed(config.seed)
     model: Any = stage.model
     examples = _examples(stage, records, aims)
     task = FitTask(
