@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinnlp._plain import clone
+from clinnlp.encoders.shared import shared_passes
 from clinnlp.errors import ClinNLPError, RecordError, StageError
 from clinnlp.record import FIELDS, Failure, Record
 from clinnlp.stage import FunctionStage, Stage, refuse_returned
@@ -46,6 +47,11 @@ def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str
     StageError
         If a stage fails and `on_error` is `"raise"`, or if a stage cannot load what it needs.
     """
+    with shared_passes(stages):
+        _run_in_order(stages, records, on_error)
+
+
+def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: str) -> None:
     lost: dict[int, set[str]] = {}
     for record in records:
         if any(failure.stage == "input" for failure in record.errors):
@@ -65,7 +71,9 @@ def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str
                 continue
             ready.append(record)
         if ready:
-            _warm_up(stage)
+            # Heads on one encoder run together, when the first of them is asked.
+            for together in [s for s in stages if s is stage or (s.encoder is not None and s.encoder is stage.encoder)]:
+                _warm_up(together)
         for record in _run(stage, ready, on_error):
             gone = {field for field in stage.assigns if not record.has(field)}
             lost.setdefault(id(record), set()).update(gone)

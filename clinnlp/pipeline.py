@@ -7,6 +7,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from clinnlp.encoders.shared import share_encoders
 from clinnlp.errors import PipelineError
 from clinnlp.execution import read_input, run_stages
 from clinnlp.record import Record
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from clinnlp.engines.batch_function import BatchFunction
     from clinnlp.engines.release import TextMode
     from clinnlp.engines.report import RunReport
+    from clinnlp.training.config import FitConfig
+    from clinnlp.training.fit import FitReport, Gold
 
 __all__ = ["OnError", "Pipeline"]
 
@@ -27,6 +30,9 @@ OnError = Literal["raise", "keep"]
 
 class Pipeline:
     """An ordered list of stages, checked when it is built, before any weight is loaded.
+
+    Stages on the same encoder, one that was not changed in memory since, share it from then on: it is loaded once, and
+    runs once over each note for all of them.
 
     Parameters
     ----------
@@ -57,6 +63,7 @@ class Pipeline:
                 raise PipelineError(f"two stages are named {stage.name!r}: give one of them another name")
             self._stages[stage.name] = stage
         _check_order(list(self._stages.values()))
+        share_encoders(list(self._stages.values()))
 
     @property
     def stages(self) -> Mapping[str, Stage]:
@@ -232,6 +239,38 @@ class Pipeline:
         chosen = None if fields is None else tuple(fields)
         settings = RunSettings(text, chosen, on_error, size, part_size, format, columns, gold)
         return process(self, source, output, settings, engine=engine, resume=resume, limit=limit, progress=progress)
+
+    def fit(
+        self,
+        train: Gold | Mapping[str, Gold],
+        dev: Gold | Mapping[str, Gold] | None = None,
+        config: FitConfig | None = None,
+    ) -> FitReport:
+        """Fine-tune the heads that share an encoder together with it, in place.
+
+        Each batch is of one head; `FitConfig.mixing` says how often the records of each are seen. The earlier stages
+        that do not learn are run over copies of the records first, so that heads learn from what they will read. With
+        `FitConfig(freeze="encoder")` the heads alone are fitted.
+
+        Parameters
+        ----------
+        train, dev : records or mapping of stage name to records
+            As lists of `Record` or a `datasets.Dataset`; of records for all, each head takes those with gold for it.
+            On `dev` the best epoch is chosen, by the mean of the heads' primary figures.
+        config : FitConfig, optional
+
+        Returns
+        -------
+        FitReport
+
+        Raises
+        ------
+        TrainingError
+            If no stage has gold, those that have do not share an encoder, or as a single stage's `fit` raises.
+        """
+        from clinnlp.training.stages import fit_pipeline
+
+        return fit_pipeline(self, train, dev, config)
 
     def as_map(
         self,

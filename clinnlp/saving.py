@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from glob import escape
@@ -12,26 +13,29 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clinnlp.atomic import replace_folder
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, PIPELINE_FILE, saved_encoder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 from clinnlp.stage import FunctionStage, Stage, resolve, stage_names
 
 if TYPE_CHECKING:
+    from clinnlp.encoders.encoder import TextEncoder
     from clinnlp.record import Record
 
 __all__ = ["FORMAT", "load", "save_pipeline"]
 
 FORMAT = 1
-FILE = "pipeline.yaml"
-_KEYS = ("clinnlp", "name", "batch_size", "stages")
-_STAGE_KEYS = ("name", "stage", "config", "weights")
+FILE = PIPELINE_FILE
+_KEYS = ("clinnlp", "name", "batch_size", "encoders", "stages")
+_STAGE_KEYS = ("name", "stage", "config", "encoder", "weights")
 
 
 def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32") -> Path:
-    """Write `pipeline.yaml` and a folder of weights for every stage that has some.
+    """Write `pipeline.yaml`, each encoder that stages share once, and a folder of weights for every stage with some.
 
-    A failure leaves a previous save as it was; other files of the folder stay.
+    Of a stage that shares its encoder the folder holds the head alone, else a whole checkpoint. A failure leaves a
+    previous save as it was; other files of the folder stay.
 
     Parameters
     ----------
@@ -55,24 +59,53 @@ def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32"
     taken = {path.name.casefold() for path in folder.glob("*") if path.name not in ours} | {FILE}
     try:
         with replace_folder(folder, stale=map(escape, ours)) as new:
-            entries = [_save_stage(stage, new, taken, dtype) for stage in pipeline.stages.values()]
-            document = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size, "stages": entries}
+            encoders = _save_encoders(pipeline, new, taken, dtype)
+            names = {id(encoder): name for name, (encoder, _) in encoders.items()}
+            entries = [_save_stage(stage, new, taken, dtype, names) for stage in pipeline.stages.values()]
+            document: dict[str, Any] = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size}
+            if encoders:
+                document["encoders"] = {name: entry for name, (_, entry) in encoders.items()}
+            document["stages"] = entries
             (new / FILE).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
         raise PipelineError(f"cannot save a pipeline in {folder}: {error.strerror}") from error
     return folder
 
 
-def _save_stage(stage: Stage, folder: Path, taken: set[str], dtype: str) -> dict[str, Any]:
+def _save_encoders(
+    pipeline: Pipeline, folder: Path, taken: set[str], dtype: str
+) -> dict[str, tuple[TextEncoder, dict[str, Any]]]:
+    """Write each encoder that several stages share; give by name the encoder and its entry in the file."""
+    from clinnlp.encoders.saving import save_encoder
+
+    counts = Counter(id(stage.encoder) for stage in pipeline.stages.values() if hasattr(stage, "save_head"))
+    shared = {id(s.encoder): s.encoder for s in pipeline.stages.values() if counts[id(s.encoder)] > 1}
+    found: dict[str, tuple[TextEncoder, dict[str, Any]]] = {}
+    for encoder in shared.values():
+        name = _folder_name("encoder", taken)
+        save_encoder(encoder, folder / name, dtype)
+        settings = {key: getattr(encoder, key) for key in ENCODER_SETTINGS}
+        found[name] = encoder, {"weights": name, **settings}
+    return found
+
+
+def _save_stage(stage: Stage, folder: Path, taken: set[str], dtype: str, encoders: Mapping[int, str]) -> dict[str, Any]:
     """Write the weights of a stage, if it has some, and give its entry in the file."""
     entry: dict[str, Any] = {"name": stage.name, "stage": stage.kind}
-    if config := stage.config():
+    config = stage.config()
+    if id(stage.encoder) in encoders:
+        config = {name: value for name, value in config.items() if name not in ENCODER_SETTINGS}
+    if config:
         try:
             yaml.safe_dump(config)
         except yaml.YAMLError:
             raise PipelineError(f"stage {stage.name!r} cannot be saved: its config must be plain values") from None
         entry["config"] = config
-    if hasattr(stage, "save"):
+    if id(stage.encoder) in encoders:
+        entry["encoder"] = encoders[id(stage.encoder)]
+        entry["weights"] = _folder_name(stage.name, taken)
+        stage.save_head(folder / entry["weights"], dtype)  # type: ignore[attr-defined]
+    elif hasattr(stage, "save"):
         entry["weights"] = _folder_name(stage.name, taken)
         # A stage of one's own may know nothing of dtypes.
         stage.save(folder / entry["weights"], *([dtype] if dtype != "float32" else []))
@@ -82,9 +115,10 @@ def _save_stage(stage: Stage, folder: Path, taken: set[str], dtype: str) -> dict
 def _saved_before(folder: Path) -> set[str]:
     """Give the names of the entries that an earlier save wrote into the folder."""
     try:
-        entries = _read(folder / FILE)["stages"]
+        document = _read(folder / FILE)
     except PipelineError:
         return {FILE}
+    entries = [*document["stages"], *(document.get("encoders") or {}).values()]
     named = {entry.get("weights") for entry in entries if isinstance(entry, dict)}
     return {FILE, *(name for name in named if isinstance(name, str) and name and Path(name).name == name)}
 
@@ -119,7 +153,8 @@ def load(name: str | Path, stages: Mapping[str, Stage | Callable[[Record], Any]]
     path = folder / FILE
     document = _read(path)
     given = dict(stages or {})
-    made = [_make(entry, path, given) for entry in document["stages"]]
+    encoders: dict[str, TextEncoder] = {}
+    made = [_make(entry, path, given, _encoder(entry, document, path, encoders)) for entry in document["stages"]]
     if given:
         raise PipelineError(f"{path} has no stage {', '.join(map(repr, given))} to put yours in for")
     try:
@@ -150,7 +185,24 @@ def _refuse_unknown(given: Mapping[Any, Any], known: Sequence[str], where: str) 
         raise PipelineError(f"{where} has the unknown key {unknown[0]!r}: known are {', '.join(known)}")
 
 
-def _make(entry: Any, path: Path, given: dict[str, Stage | Callable[[Record], Any]]) -> Stage:
+def _encoder(entry: Any, document: Mapping[str, Any], path: Path, made: dict[str, TextEncoder]) -> TextEncoder | None:
+    """Give the encoder that a stage shares, one object for all of its stages, or None."""
+    name = entry.get("encoder") if isinstance(entry, dict) else None
+    if name is None:
+        return None
+    if name not in made:
+        from clinnlp.encoders.encoder import TextEncoder
+
+        try:
+            made[name] = TextEncoder(**saved_encoder(document, name, path.parent))
+        except ClinNLPError as error:
+            raise PipelineError(f"{path}: stage {entry.get('name')!r}: {error}") from None
+    return made[name]
+
+
+def _make(
+    entry: Any, path: Path, given: dict[str, Stage | Callable[[Record], Any]], encoder: TextEncoder | None
+) -> Stage:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
         raise PipelineError(f"{path}: each stage needs a name")
     name = entry["name"]
@@ -168,7 +220,8 @@ def _make(entry: Any, path: Path, given: dict[str, Stage | Callable[[Record], An
         raise PipelineError(f"{where}: its config is not a mapping of names to values")
     folder = _weights(entry.get("weights"), path.parent, where)
     try:
-        stage = resolve(kind).load(config, folder)
+        shared = {} if encoder is None else {"encoder": encoder}
+        stage = resolve(kind).load(config, folder, **shared)
     except ClinNLPError as error:
         raise PipelineError(f"{where}: {error}") from None
     except Exception as error:

@@ -48,6 +48,8 @@ class Stage:
     """Fields that are used where they are there."""
     assigns: tuple[str, ...] = ()
     """Fields that this stage fills in."""
+    encoder: Any = None
+    """The `TextEncoder` that the stage's head is on, if it has one."""
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or self.kind or type(self).__name__

@@ -1,24 +1,22 @@
-"""Finding checkpoints and reading them, offline first."""
+"""Finding checkpoints, offline first."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from clinnlp.errors import CheckpointError
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 
-if TYPE_CHECKING:
-    import torch
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+__all__ = ["ENCODER_SETTINGS", "PIPELINE_FILE", "find_checkpoint", "find_head", "saved_encoder"]
 
-__all__ = ["find_checkpoint", "load_config", "load_model", "load_onto_base", "load_tokenizer", "pick_device", "quiet"]
-
+PIPELINE_FILE = "pipeline.yaml"
+ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
 _WEIGHTS = "*.safetensors"
 
 
@@ -28,8 +26,8 @@ def find_checkpoint(base: str | Path) -> str:
     Parameters
     ----------
     base : str or Path
-        Tried in that order. Of a shipped or saved pipeline it is the encoder of its `entities` stage, or
-        of the first stage with weights.
+        Tried in that order. Of a shipped or saved pipeline it is the encoder that its stages share, or else that of
+        its `entities` stage, or of the first stage with weights.
 
     Returns
     -------
@@ -57,10 +55,111 @@ def find_checkpoint(base: str | Path) -> str:
     )
 
 
+def find_head(checkpoint: str | Path, kind: str) -> tuple[str, str | None, dict[str, Any]]:
+    """Find a head and its encoder: a whole checkpoint, or the first stage of a kind in a saved or shipped pipeline.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+        As for `find_checkpoint`.
+    kind : str
+        Registered name of the stage.
+
+    Returns
+    -------
+    encoder : str
+        Checkpoint of the encoder, or of both.
+    head : str or None
+        Folder of the head, where it is apart.
+    settings : dict
+        What the pipeline says of stage and encoder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    folder = Path(checkpoint)
+    if isinstance(checkpoint, str) and (shipped := shipped_pipeline(checkpoint)) is not None:
+        folder = shipped
+    if (folder / "config.json").is_file() or not (folder / PIPELINE_FILE).is_file():
+        return find_checkpoint(checkpoint), None, {}
+    document = _read_pipeline(folder)
+    entry = next((one for one in document["stages"] if one.get("stage") == kind and one.get("weights")), None)
+    if entry is None:
+        raise CheckpointError(f"the pipeline in {folder} has no stage {kind!r} with weights: to fit one use from_base")
+    settings, weights = dict(entry.get("config") or {}), str(folder / entry["weights"])
+    if "encoder" not in entry:
+        return weights, None, settings
+    encoder = saved_encoder(document, entry["encoder"], folder)
+    return encoder.pop("checkpoint"), weights, {**settings, **encoder}
+
+
+def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[str, Any]:
+    """Read what a pipeline's file says of an encoder that its stages share.
+
+    Parameters
+    ----------
+    document : mapping
+        The file.
+    name : str
+        Name of the encoder in it.
+    folder : Path
+        Where the file lies.
+
+    Returns
+    -------
+    dict
+        "checkpoint" and the settings of `TextEncoder`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such encoder, or its weights are not inside the folder or a shipped pipeline.
+    """
+    entries = document.get("encoders")
+    entry = entries.get(name) if isinstance(entries, Mapping) and isinstance(name, str) else None
+    if not isinstance(entry, Mapping) or ("weights" in entry) == ("pipeline" in entry):
+        raise CheckpointError(
+            f"the pipeline has no encoder {name!r}: under `encoders` give it `weights`, a folder, or `pipeline`,"
+            " a shipped pipeline that has them"
+        )
+    settings = {key: value for key, value in entry.items() if key not in ("weights", "pipeline")}
+    if unknown := sorted(set(settings) - set(ENCODER_SETTINGS)):
+        raise CheckpointError(f"the encoder {name!r} has the unknown key {unknown[0]!r}")
+    if "pipeline" in entry:
+        shipped = shipped_pipeline(str(entry["pipeline"]))
+        if shipped is None:
+            raise CheckpointError(
+                f"the encoder {name!r} is that of {entry['pipeline']!r}, which is no shipped pipeline: there are"
+                f" {', '.join(shipped_names())}"
+            )
+        return {"checkpoint": str(_in_folder(shipped)), **settings}
+    place = folder / str(entry["weights"])
+    if not place.resolve().is_relative_to(folder.resolve()) or not place.is_dir():
+        raise CheckpointError(f"the weights of the encoder {name!r} are missing: no folder {entry['weights']} inside")
+    return {"checkpoint": str(place), **settings}
+
+
+def _read_pipeline(folder: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load((folder / PIPELINE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"cannot read the pipeline in {folder}: {type(error).__name__}: {reason}") from None
+    stages = document.get("stages") if isinstance(document, dict) else None
+    if not isinstance(stages, list) or not all(isinstance(entry, dict) for entry in stages):
+        raise CheckpointError(f"{folder / PIPELINE_FILE} has no list of stages")
+    return document  # type: ignore[no-any-return]
+
+
 def _in_folder(folder: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
-    if (folder / "pipeline.yaml").is_file():
+    if (folder / PIPELINE_FILE).is_file():
+        document = _read_pipeline(folder)
+        for name in document.get("encoders") or {}:
+            return Path(saved_encoder(document, name, folder)["checkpoint"])
         for candidate in (folder / "entities", *sorted(path.parent for path in folder.glob("*/config.json"))):
             if (candidate / "config.json").is_file():
                 return candidate
@@ -80,145 +179,3 @@ def _in_package(name: str) -> Path | None:
             if any(config.parent.glob(_WEIGHTS)):
                 return config.parent
     return None
-
-
-def load_config(checkpoint: str, **changes: Any) -> PretrainedConfig:
-    """Read a checkpoint's configuration.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none, or it cannot be read.
-    """
-    from transformers import AutoConfig
-
-    try:
-        with quiet():
-            return AutoConfig.from_pretrained(checkpoint, **changes)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(_cannot("configuration", checkpoint, error)) from None
-
-
-def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
-    """Read a checkpoint's fast tokenizer.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none, or it cannot tell the offsets of its pieces.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    except Exception as error:  # the tokenizers library raises bare Exceptions on broken files
-        raise CheckpointError(_cannot("tokenizer", checkpoint, error)) from None
-    if not tokenizer.is_fast:
-        raise CheckpointError(f"the tokenizer of {checkpoint} is not a fast one: it cannot give offsets")
-    pieces = tokenizer("a e 1 .", add_special_tokens=False)["input_ids"]
-    if not set(pieces) - {tokenizer.unk_token_id}:
-        # Where its file is missing transformers makes one that knows nothing, and every note would come out empty.
-        raise CheckpointError(f"the tokenizer of {checkpoint} has no vocabulary: save it again beside the weights")
-    return tokenizer
-
-
-def load_model(auto_class: Any, checkpoint: str, **changes: Any) -> PreTrainedModel:
-    """Read a whole checkpoint, encoder and head, in 32-bit floats.
-
-    Parameters
-    ----------
-    auto_class : type
-        A class of transformers such as `AutoModelForTokenClassification`.
-
-    Raises
-    ------
-    CheckpointError
-        If the weights are missing, corrupt, of another architecture, or have no such head.
-    """
-    import torch
-
-    _check_weights(checkpoint)
-    try:
-        with quiet():
-            model, info = auto_class.from_pretrained(
-                checkpoint, dtype=torch.float32, output_loading_info=True, use_safetensors=True, **changes
-            )
-    except Exception as error:  # safetensors, torch and the Hub each raise their own
-        raise CheckpointError(_cannot("weights", checkpoint, error)) from None
-    if missing := sorted(info["missing_keys"]):
-        raise CheckpointError(
-            f"the weights in {checkpoint} lack {len(missing)} tensors of {type(model).__name__}, such as"
-            f" {missing[0]}: it is a checkpoint of another kind; to train a new head on it use from_base"
-        )
-    return _ready(model)
-
-
-def load_onto_base(auto_class: Any, checkpoint: str, config: PretrainedConfig) -> PreTrainedModel:
-    """Build a model with a new head on the encoder of a checkpoint, whatever head that has.
-
-    Raises
-    ------
-    CheckpointError
-        If the encoder's weights are missing, corrupt or of another shape.
-    """
-    import torch
-    from transformers import AutoModel
-
-    _check_weights(checkpoint)
-    model = auto_class.from_config(config, dtype=torch.float32)
-    try:
-        with quiet():
-            encoder, info = AutoModel.from_pretrained(
-                checkpoint, dtype=torch.float32, output_loading_info=True, use_safetensors=True
-            )
-        result = model.base_model.load_state_dict(encoder.state_dict(), strict=False)
-    except Exception as error:  # safetensors, torch and the Hub each raise their own
-        raise CheckpointError(_cannot("weights", checkpoint, error)) from None
-    # A pooler belongs to a head: it is fitted with the new one.
-    if missing := sorted(key for key in {*info["missing_keys"], *result.missing_keys} if "pooler" not in key):
-        raise CheckpointError(
-            f"the weights in {checkpoint} lack {len(missing)} tensors of the encoder, such as"
-            f" {missing[0]}: it is a checkpoint of another architecture"
-        )
-    return _ready(model)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hide progress bars and warnings of transformers while it reads or writes weights: what counts is checked."""
-    from transformers.utils import logging
-
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _ready(model: Any) -> PreTrainedModel:
-    model.eval()
-    return model
-
-
-def _check_weights(checkpoint: str) -> None:
-    """Refuse a local folder without safetensors: pickled weights can run code."""
-    folder = Path(checkpoint)
-    if folder.is_dir() and not any(folder.glob(_WEIGHTS)):
-        raise CheckpointError(f"the folder {checkpoint} has no safetensors file: save the model again in that format")
-
-
-def _cannot(what: str, checkpoint: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
-    return f"cannot read the {what} of {checkpoint}: {type(error).__name__}: {reason}"
-
-
-def pick_device(device: str | None) -> torch.device:
-    """Give the named device, or the GPU where there is one, or the CPU."""
-    import torch
-
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PretrainedConfig
 
-__all__ = ["LABEL_SET", "check_labels", "head_settings", "label_set_name", "probabilities", "rank", "read_head"]
+__all__ = [
+    "LABEL_SET",
+    "check_labels",
+    "head_settings",
+    "label_set_name",
+    "name_labels",
+    "probabilities",
+    "rank",
+    "read_head",
+]
 
 LABEL_SET = "label_set"
 """Where a checkpoint's config.json keeps the name of the label set that its head was made for."""
@@ -41,11 +50,12 @@ def check_labels(labels: Sequence[str], multi_label: bool, stage: str) -> list[s
 
 def head_settings(labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
     """Give what a configuration of transformers says of a new head."""
-    return {
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: i for i, label in enumerate(labels)},
-        "problem_type": _MULTI if multi_label else _SINGLE,
-    }
+    return {**name_labels(labels), "problem_type": _MULTI if multi_label else _SINGLE}
+
+
+def name_labels(labels: Sequence[str]) -> dict[str, Any]:
+    """Give what a configuration of transformers says of the outputs of a head."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
 
 
 def read_head(config: PretrainedConfig, checkpoint: str) -> tuple[list[str], bool]:

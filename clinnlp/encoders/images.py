@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinnlp.encoders.checkpoints import quiet
+from clinnlp.encoders.loading import quiet
 from clinnlp.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:

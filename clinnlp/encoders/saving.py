@@ -1,18 +1,21 @@
-"""Writing checkpoints that plain transformers opens."""
+"""Writing checkpoints that plain transformers opens, and heads without their encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
-from clinnlp.encoders.checkpoints import quiet
-from clinnlp.errors import ConfigError
+from clinnlp.encoders.loading import load_config, quiet
+from clinnlp.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
-__all__ = ["save_checkpoint"]
+__all__ = ["check_dtype", "load_head", "save_checkpoint", "save_encoder", "save_head"]
 
 # What another checkpoint may have left in the folder, and transformers would read with this one.
 _STALE = (
@@ -25,9 +28,24 @@ _STALE = (
     "special_tokens_map.json",
 )
 _DTYPES = ("float32", "float16", "bfloat16")
+_HEAD = "head.safetensors"
 
 
-def save_checkpoint(model: PreTrainedModel, processor: Any, folder: str | Path, dtype: str = "float32") -> Path:
+def check_dtype(dtype: str) -> None:
+    """Refuse a dtype that weights are not saved in.
+
+    Raises
+    ------
+    ConfigError
+        Naming those that they are.
+    """
+    if dtype not in _DTYPES:
+        raise ConfigError(f"weights are saved as {', '.join(_DTYPES)}, not as {dtype!r}")
+
+
+def save_checkpoint(
+    model: Any, processor: Any, folder: str | Path, dtype: str = "float32", state: Mapping[str, Any] | None = None
+) -> Path:
     """Write weights as safetensors, the configuration, and the tokenizer or image processor.
 
     Parameters
@@ -38,23 +56,102 @@ def save_checkpoint(model: PreTrainedModel, processor: Any, folder: str | Path, 
         Appears whole or not at all; a previous save survives a failure.
     dtype : {"float32", "float16", "bfloat16"}
         How the weights are written; the model in memory stays as it is.
+    state : mapping of str to Tensor, optional
+        Weights by name, where they are not all the model's own.
 
     Raises
     ------
     ConfigError
         If `dtype` is another.
+    CheckpointError
+        If the disk is full, or the folder cannot be written.
     """
-    import torch
-
-    if dtype not in _DTYPES:
-        raise ConfigError(f"weights are saved as {', '.join(_DTYPES)}, not as {dtype!r}")
-    kind = getattr(torch, dtype)
-    state = {
-        name: (tensor.to(kind) if tensor.is_floating_point() else tensor).cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    with replace_folder(Path(folder), stale=_STALE) as new:
+    check_dtype(dtype)
+    with _written(Path(folder)) as new:
         with quiet():
-            model.save_pretrained(new, state_dict=state)
+            model.save_pretrained(new, state_dict=_as(model.state_dict() if state is None else state, dtype))
         processor.save_pretrained(new)
     return Path(folder)
+
+
+def save_encoder(encoder: Any, folder: str | Path, dtype: str = "float32") -> Path:
+    """Write the encoder of a `TextEncoder`, with its tokenizer; see `save_checkpoint`."""
+    pooler = encoder.pooler
+    state = dict(encoder.model.state_dict())
+    if pooler is not None:  # new heads begin with it
+        state.update({f"pooler.{name}": tensor for name, tensor in pooler.state_dict().items()})
+    return save_checkpoint(encoder.model, encoder.windows.tokenizer, folder, dtype, state)
+
+
+def save_head(head: Any, folder: str | Path, dtype: str = "float32") -> Path:
+    """Write the weights of a head and its configuration, without the encoder; see `save_checkpoint`."""
+    from safetensors.torch import save_file
+
+    check_dtype(dtype)
+    with _written(Path(folder)) as new:
+        head.config.architectures = [type(head).__name__]
+        head.config.save_pretrained(new)
+        save_file(_as(head.state_dict(), dtype), new / _HEAD, metadata={"format": "pt"})
+    return Path(folder)
+
+
+def load_head(auto_class: Any, folder: str, encoder: str) -> PreTrainedModel:
+    """Read a head that `save_head` wrote, in 32-bit floats.
+
+    Parameters
+    ----------
+    auto_class : type
+        A class of transformers such as `AutoModelForTokenClassification`.
+    folder : str
+    encoder : str
+        Checkpoint of the encoder that it is put on.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, or was made for another encoder.
+    """
+    from safetensors.torch import load_file
+
+    from clinnlp.encoders.model_heads import new_head
+
+    ours, its = load_config(encoder), load_config(folder)
+    for size in ("model_type", "hidden_size"):
+        if getattr(ours, size, None) != getattr(its, size, None):
+            raise CheckpointError(
+                f"the head in {folder} was made for an encoder of {size} {getattr(its, size, None)}, and {encoder} has"
+                f" {getattr(ours, size, None)}: it is a head of another encoder"
+            )
+    head = new_head(auto_class, its, None, folder)
+    try:
+        head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / _HEAD).items()})
+    except Exception as error:  # safetensors and torch each raise their own
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"cannot read the head in {folder}: {type(error).__name__}: {reason}") from None
+    return head
+
+
+def _as(state: Mapping[str, torch.Tensor], dtype: str) -> dict[str, torch.Tensor]:
+    import torch
+
+    kind = getattr(torch, dtype)
+    return {
+        name: (tensor.to(kind) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in state.items()
+    }
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[Path]:
+    """Give a new folder that takes the place of `folder`; a disk that is full is told in one line."""
+    try:
+        with replace_folder(folder, stale=_STALE) as new:
+            yield new
+    except Exception as error:
+        # safetensors has an error of its own for what the system says.
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
+    else:
+        return
+    raise CheckpointError(f"cannot save in {folder}: {reason}: make room or name another folder; what was there stays")

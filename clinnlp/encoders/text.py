@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinnlp.encoders.windows import batch_by_length, chunk_spans, owned_ranges, paragraph_spans, window_ranges
+from clinnlp.encoders.windows import chunk_spans, owned_ranges, paragraph_spans, window_ranges
 from clinnlp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["Paragraph", "TextWindows", "Window", "check_sizes", "forward_windows"]
+__all__ = ["Paragraph", "TextWindows", "Window", "check_sizes"]
 
 _TOKENIZED_AT_ONCE = 256
 
@@ -165,41 +165,6 @@ class TextWindows:
             ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
             mask[i, : len(row)] = 1
         return {"input_ids": ids, "attention_mask": mask}
-
-
-def forward_windows(
-    windows: TextWindows,
-    rows: Sequence[Sequence[int]],
-    forward: Callable[[dict[str, torch.Tensor]], torch.Tensor],
-    batch_tokens: int,
-    device: Any,
-) -> list[NDArray[np.float32]]:
-    """Run windows through an encoder, in batches of like length.
-
-    Parameters
-    ----------
-    rows : sequence of list of int
-        Ids of each window, special ones included.
-    forward : callable
-        Takes a padded batch on `device` and gives a tensor whose first axis is the window.
-    batch_tokens : int
-        Tokens of a padded batch.
-
-    Returns
-    -------
-    list of ndarray of float32
-        Result of each window, in the order of `rows`, padding included.
-    """
-    import torch
-
-    results: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(rows)
-    for batch in batch_by_length([len(row) for row in rows], batch_tokens):
-        inputs = {key: value.to(device) for key, value in windows.pad([rows[i] for i in batch]).items()}
-        with torch.inference_mode():
-            output = forward(inputs).float().cpu().numpy()
-        for i, row in zip(batch, output, strict=True):
-            results[i] = row
-    return results
 
 
 def check_sizes(stage: str, **sizes: int) -> None:

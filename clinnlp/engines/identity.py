@@ -64,9 +64,15 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
         found["code"] = _code(kind)
     if getattr(stage, "weights_changed", False):
         found["weights"] = _memory_digest(stage)
-    elif (checkpoint := getattr(stage, "checkpoint", None)) is not None:
-        found["weights"] = _folder_digests(Path(checkpoint)) or str(checkpoint)
+    elif places := getattr(stage, "weight_folders", None) or _checkpoint(stage):
+        digests = [_folder_digests(Path(place)) or {"": str(place)} for place in places]
+        found["weights"] = {name: digest for files in digests for name, digest in files.items()}
     return found
+
+
+def _checkpoint(stage: Stage) -> list[str]:
+    checkpoint = getattr(stage, "checkpoint", None)
+    return [] if checkpoint is None else [str(checkpoint)]
 
 
 def _code(given: Any) -> str:
@@ -98,7 +104,8 @@ def _memory_digest(stage: Any) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(stage.model.state_dict().items()):
+    weights = stage.state_dict() if hasattr(stage, "state_dict") else stage.model.state_dict()
+    for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

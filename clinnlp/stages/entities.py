@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from clinnlp.encoders.bio import LabelScheme, bio_labels
-from clinnlp.encoders.checkpoints import (
-    find_checkpoint,
-    load_config,
-    load_model,
-    load_onto_base,
-    load_tokenizer,
-    pick_device,
-)
-from clinnlp.encoders.text import Paragraph, TextWindows, check_sizes, forward_windows
+from clinnlp.encoders.encoder import Encoded, TextEncoder
+from clinnlp.encoders.heads import name_labels
+from clinnlp.encoders.text import Paragraph
 from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
 from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.record import Entity, Record
-from clinnlp.stage import Stage
+from clinnlp.stages._encoder_stage import EncoderStage
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
+    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
     from clinnlp.training.scores import Scores
+    from clinnlp.training.task import HeadTask
 
 __all__ = ["EntityExtractor", "find_words"]
 
 
-class EntityExtractor(Stage):
+class EntityExtractor(EncoderStage):
     """Find entities with a token classifier.
 
     A note is read whole, in overlapping windows; each word's label comes from its first word piece, in the
@@ -48,10 +42,12 @@ class EntityExtractor(Stage):
 
     Parameters
     ----------
-    checkpoint : str or Path
+    checkpoint : str, Path or TextEncoder
         Token classifier: folder, installed package or Hub id. Nothing is read before the first use.
     labels : sequence of str, optional
         Entity types of a new head on the encoder of `checkpoint`, which then need not be a token classifier.
+    head : str or Path, optional
+        Folder of a head that was saved without its encoder, for the encoder of `checkpoint`.
     window, overlap : int
         Length of a window and least overlap of two, in word pieces.
     batch_tokens : int
@@ -63,31 +59,35 @@ class EntityExtractor(Stage):
     """
 
     kind: ClassVar[str] = "entities"
+    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     uses = ("cleaned", "tokens")
     assigns = ("entities",)
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        checkpoint: str | Path | TextEncoder,
         *,
         labels: Sequence[str] | None = None,
+        head: str | Path | None = None,
         window: int = 256,
         overlap: int = 64,
         batch_tokens: int = 4096,
         device: str | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(
+            checkpoint,
+            head=head,
+            new=labels is not None,
+            window=window,
+            overlap=overlap,
+            batch_tokens=batch_tokens,
+            device=device,
+            name=name,
+        )
         if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) != len(labels)):
             raise ConfigError(f"stage {self.name!r}: give a list of one or more entity types, each once")
-        check_sizes(self.name, window=window, overlap=overlap, batch_tokens=batch_tokens)
-        self.checkpoint = str(checkpoint)
-        self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
-        self.device = device
-        self.weights_changed = labels is not None
         self._new_labels = None if labels is None else list(labels)
-        self._model: PreTrainedModel | None = None
-        self._windows: TextWindows | None = None
         self._scheme: LabelScheme | None = None
 
     @classmethod
@@ -106,16 +106,18 @@ class EntityExtractor(Stage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or its labels are not BIO.
         """
-        return cls(find_checkpoint(checkpoint), **options)
+        found, settings = cls._pretrained(checkpoint, options)
+        return cls(found, **settings)
 
     @classmethod
-    def from_base(cls, base: str | Path, labels: Sequence[str], **options: Any) -> EntityExtractor:
+    def from_base(cls, base: str | Path | TextEncoder, labels: Sequence[str], **options: Any) -> EntityExtractor:
         """Put a new head for `labels` on the encoder of `base`, to be fitted.
 
         Parameters
         ----------
-        base : str or Path
-            Shipped pipeline's name, folder, installed package or Hub id.
+        base : str, Path or TextEncoder
+            Shipped pipeline's name, folder, installed package or Hub id; or the `encoder` of another stage, with
+            which it is shared then.
         labels : sequence of str
             Entity types.
         **options
@@ -126,20 +128,7 @@ class EntityExtractor(Stage):
         CheckpointError
             If there is no such base.
         """
-        return cls(find_checkpoint(base), labels=labels, **options)
-
-    @classmethod
-    def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> EntityExtractor:
-        """Make the stage from a saved pipeline's settings and folder."""
-        if folder is None:
-            raise CheckpointError("an entity stage needs the folder of its weights")
-        return cls(folder, **config)
-
-    def config(self) -> dict[str, Any]:
-        """Give the settings that differ from the defaults."""
-        defaults = inspect.signature(type(self).__init__).parameters
-        given = {name: getattr(self, name) for name in ("window", "overlap", "batch_tokens")}
-        return {name: value for name, value in given.items() if value != defaults[name].default}
+        return cls(cls._base(base), labels=labels, **options)
 
     @property
     def labels(self) -> list[str]:
@@ -153,76 +142,56 @@ class EntityExtractor(Stage):
             if self._new_labels is not None:
                 self._scheme = LabelScheme.read(bio_labels(self._new_labels))
             else:
-                names = load_config(self.checkpoint).id2label
+                names = self.head_config.id2label
                 self._scheme = LabelScheme.read([names[i] for i in range(len(names))])
         return self._scheme
 
-    @property
-    def windows(self) -> TextWindows:
-        """The tokenizer and the windows of the encoder."""
-        if self._windows is None:
-            tokenizer, config = load_tokenizer(self.checkpoint), load_config(self.checkpoint)
-            self._windows = TextWindows(tokenizer, self.window, self.overlap, config)
-        return self._windows
+    def _new_settings(self) -> dict[str, Any]:
+        assert self._new_labels is not None
+        return name_labels(bio_labels(self._new_labels))
 
-    @property
-    def model(self) -> PreTrainedModel:
-        """The token classifier, loaded at first use, on its device."""
-        if self._model is None:
-            from transformers import AutoModelForTokenClassification
+    def _load_head(self) -> Any:
+        head = super()._load_head()
+        if head.config.num_labels != len(self.scheme.tags):
+            raise CheckpointError(f"{self.checkpoint} has {head.config.num_labels} labels but names others")
+        return head
 
-            scheme = self.scheme
-            if self._new_labels is None:
-                model = load_model(AutoModelForTokenClassification, self.checkpoint)
-            else:
-                labels = bio_labels(self._new_labels)
-                names = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
-                config = load_config(self.checkpoint, **names)
-                model = load_onto_base(AutoModelForTokenClassification, self.checkpoint, config)
-            if model.config.num_labels != len(scheme.tags):
-                raise CheckpointError(f"{self.checkpoint} has {model.config.num_labels} labels but names others")
-            self._model = model.to(pick_device(self.device))
-        return self._model
-
-    def warm_up(self) -> None:
-        """Load tokenizer and weights."""
-        _ = self.windows, self.model
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state["_windows"] = None
-        if not self.weights_changed:  # whoever unpickles reads them from the checkpoint
-            state["_model"] = None
-        return state
+    def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Give the log probabilities of the labels of each piece, shape (windows, pieces, labels)."""
+        return super().head_outputs(states, mask).log_softmax(dim=-1)
 
     def process(self, records: Sequence[Record]) -> None:
         """Find the entities of a batch of records, in place."""
         open_records = [record for record in records if all(entity.source for entity in record.entities)]
-        views = [record.view for record in open_records]
-        by_record = self.windows.paragraphs(view.text for view in views)
-        log_probs = iter(self._log_probs([paragraph for paragraphs in by_record for paragraph in paragraphs]))
-        for record, paragraphs in zip(open_records, by_record, strict=True):
-            found: list[Entity] = []
-            for words in find_words(record, paragraphs):
-                found += self._decode(next(log_probs)[words.first], words)
-            record.entities = [e for e in record.entities if e.source != self.name] + found
+        found: dict[int, list[Entity]] = {id(record): [] for record in open_records}
+        for record, words, log_probs in self.read_words(open_records):
+            found[id(record)] += self._decode(log_probs, words)
+        for record in open_records:
+            record.entities = [e for e in record.entities if e.source != self.name] + found[id(record)]
             record.entities.sort(key=lambda e: (e.start, e.end))
 
-    def _log_probs(self, paragraphs: Sequence[Paragraph]) -> list[NDArray[np.float32]]:
-        """Give the log probabilities of the labels for each piece of each paragraph, (pieces, labels)."""
-        model = self.model
+    def read_words(self, records: Sequence[Record]) -> Iterator[tuple[Record, Words, NDArray[np.float32]]]:
+        """Read records, and give the labels of the words of each paragraph.
 
-        def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return model(**inputs).logits.log_softmax(dim=-1)  # type: ignore[no-any-return]
+        Yields
+        ------
+        record : Record
+        words : Words
+            With raw offsets.
+        log_probs : ndarray of float32, shape (words, labels)
+        """
+        encoded = self.encoder.read([record.view.text for record in records], self)
+        for record, item in zip(records, encoded, strict=True):
+            central = self._central(item)
+            for words, rows in zip(find_words(record, item.paragraphs), central, strict=True):
+                yield record, words, rows[words.first]
 
-        cut = self.windows.windows(paragraphs)
-        rows = [self.windows.input_ids(paragraphs[window.paragraph], window) for window in cut]
-        outputs = forward_windows(self.windows, rows, forward, self.batch_tokens, model.device)
-        results = [np.empty((len(p.ids), len(self.scheme.tags)), dtype=np.float32) for p in paragraphs]
-        skip = len(self.windows.prefix)
-        for window, output in zip(cut, outputs, strict=True):
-            low, high = window.keep_start - window.start + skip, window.keep_end - window.start + skip
-            results[window.paragraph][window.keep_start : window.keep_end] = output[low:high]
+    def _central(self, item: Encoded) -> list[NDArray[np.float32]]:
+        """Give for each paragraph the outputs of its pieces' most central copies, shape (pieces, labels)."""
+        results = [np.empty((len(p.ids), len(self.scheme.tags)), dtype=np.float32) for p in item.paragraphs]
+        for window, rows in zip(item.windows, item.outputs[self], strict=True):
+            kept = slice(window.keep_start, window.keep_end)
+            results[window.paragraph][kept] = rows[window.keep_start - window.start : window.keep_end - window.start]
         return results
 
     def _decode(self, log_probs: NDArray[np.float32], words: Words) -> list[Entity]:
@@ -237,14 +206,25 @@ class EntityExtractor(Stage):
             found.append(Entity(start, end, label, score=min(score, 1.0), source=self.name))
         return found
 
-    def fit(self, train: Gold, dev: Gold | None = None, config: FitConfig | None = None) -> FitReport:
-        """Fine-tune on gold entities; see `clinnlp.training.entities`.
+    def fit(
+        self,
+        train: Gold,
+        dev: Gold | None = None,
+        config: FitConfig | None = None,
+        teacher: Stage | Sequence[Stage] | None = None,
+    ) -> FitReport:
+        """Fine-tune on gold entities, in place.
+
+        Where other stages share the encoder, this one gets a copy of its own, unless the configuration freezes it.
 
         Parameters
         ----------
         train, dev : sequence of Record or datasets.Dataset
             Records with gold entities. On `dev` the best epoch is chosen, by strict span F1.
         config : FitConfig, optional
+        teacher : EntityExtractor or sequence of EntityExtractor, optional
+            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015); of several, or of
+            an ensemble, their mean.
 
         Returns
         -------
@@ -255,9 +235,19 @@ class EntityExtractor(Stage):
         TrainingError
             If there is no gold, or it has types that the head does not know.
         """
-        from clinnlp.training.entities import fit_entities
+        from clinnlp.training.stages import fit_stage
 
-        return fit_entities(self, train, dev, config)
+        return fit_stage(self, train, dev, config, teacher)
+
+    def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
+        """Give what this stage learns, for `fit` and `Pipeline.fit`."""
+        from clinnlp.training.entities import entity_task
+
+        return entity_task(self, train, dev, config)
+
+    def has_gold(self, record: Record) -> bool:
+        """Tell whether a record has gold entities for this stage."""
+        return any(not entity.source and entity.label in self.labels for entity in record.entities)
 
     def evaluate(self, records: Gold, labels: Sequence[str] | None = None) -> Scores:
         """Compare with gold entities: strict spans, and seqeval's strict IOB2 over words.
@@ -272,25 +262,12 @@ class EntityExtractor(Stage):
         Returns
         -------
         Scores
-            "precision", "recall", "f1", the same with "seqeval_" before, and `per_label`.
+            "precision", "recall", "f1", the same with "seqeval_" before, "ece" (expected calibration error of the
+            entities' scores), and `per_label`.
         """
         from clinnlp.training.entities import evaluate_entities
 
         return evaluate_entities(self, records, labels)
-
-    def save(self, folder: str | Path, dtype: str = "float32") -> Path:
-        """Write a checkpoint that plain `AutoModelForTokenClassification` opens.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Appears whole or not at all.
-        dtype : {"float32", "float16", "bfloat16"}
-            How the weights are written.
-        """
-        from clinnlp.encoders.saving import save_checkpoint
-
-        return save_checkpoint(self.model, self.windows.tokenizer, folder, dtype)
 
 
 def find_words(record: Record, paragraphs: Sequence[Paragraph]) -> list[Words]:

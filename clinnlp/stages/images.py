@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinnlp.encoders.checkpoints import find_checkpoint, load_config, load_model, load_onto_base, pick_device
+from clinnlp.encoders.checkpoints import find_checkpoint
 from clinnlp.encoders.heads import (
     LABEL_SET,
     check_labels,
@@ -20,18 +20,21 @@ from clinnlp.encoders.heads import (
     read_head,
 )
 from clinnlp.encoders.images import load_image_processor, model_inputs, new_image_processor, resize, small_network
+from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pick_device
 from clinnlp.errors import CheckpointError, ConfigError, ImageError
 from clinnlp.image import Image
 from clinnlp.record import Record
 from clinnlp.stage import Stage
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
     from clinnlp.training.scores import Scores
+    from clinnlp.training.task import HeadTask
 
 __all__ = ["ImageClassifier"]
 
@@ -91,7 +94,8 @@ class ImageClassifier(Stage):
         self.image_size = 28 if image_size is None else image_size
         self.batch_size = batch_size
         self.device = device
-        self.weights_changed = labels is not None
+        self.head_changed = labels is not None
+        self.fitted: FitReport | None = None
         self._new_labels = None if labels is None else check_labels(labels, False, self.name)
         self._labels = self._new_labels
         self._model: PreTrainedModel | None = None
@@ -198,6 +202,20 @@ class ImageClassifier(Stage):
         assert self._model is not None
         return self._model
 
+    @property
+    def weights_changed(self) -> bool:
+        """Whether the weights in memory are not those that were read."""
+        return self.head_changed
+
+    @property
+    def weight_folders(self) -> list[str]:
+        """Where the weights were read from."""
+        return [] if self.checkpoint is None else [self.checkpoint]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Give the weights by name."""
+        return self.model.state_dict()  # type: ignore[no-any-return]
+
     def warm_up(self) -> None:
         """Load image processor and weights."""
         _ = self.processor, self.model
@@ -205,7 +223,7 @@ class ImageClassifier(Stage):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["_processor"] = None
-        if not self.weights_changed:  # whoever unpickles reads them from the checkpoint
+        if not self.head_changed:  # whoever unpickles reads them from the checkpoint
             state["_model"] = None
         return state
 
@@ -241,6 +259,10 @@ class ImageClassifier(Stage):
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
+        return probabilities(self.logits(resized), multi_label=False)
+
+    def logits(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Give the logits of all labels for each picture that `read` made, shape (pictures, labels)."""
         import torch
 
         model = self.model
@@ -249,10 +271,20 @@ class ImageClassifier(Stage):
             inputs = model_inputs(self.processor, some).to(model.device)
             with torch.inference_mode():
                 logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
-        return probabilities(np.concatenate(logits), multi_label=False)
+        return np.concatenate(logits)
 
-    def fit(self, train: Gold, dev: Gold | None = None, config: FitConfig | None = None) -> FitReport:
-        """Fine-tune on gold labels; see `clinnlp.training.images`.
+    def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Give the logits of a batch of pixels."""
+        return self.model(**{name: tensor.to(self.model.device) for name, tensor in part.items()}).logits  # type: ignore[no-any-return]
+
+    def fit(
+        self,
+        train: Gold,
+        dev: Gold | None = None,
+        config: FitConfig | None = None,
+        teacher: Stage | Sequence[Stage] | None = None,
+    ) -> FitReport:
+        """Fine-tune on gold labels, in place.
 
         Parameters
         ----------
@@ -260,6 +292,8 @@ class ImageClassifier(Stage):
             Records whose images have gold in `labels[name]`, or which have it themselves for all their images;
             others are left out. On `dev` the best epoch is chosen, by macro F1.
         config : FitConfig, optional
+        teacher : ImageClassifier or sequence of ImageClassifier, optional
+            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015).
 
         Returns
         -------
@@ -270,9 +304,21 @@ class ImageClassifier(Stage):
         TrainingError
             If there is no gold, or it has labels that the head does not know.
         """
-        from clinnlp.training.images import fit_images
+        from clinnlp.training.stages import fit_stage
 
-        return fit_images(self, train, dev, config)
+        return fit_stage(self, train, dev, config, teacher)
+
+    def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
+        """Give what this stage learns, for `fit`."""
+        from clinnlp.training.images import image_task
+
+        return image_task(self, train, dev, config)
+
+    def default_fit_config(self) -> FitConfig:
+        """Give the settings of a `fit` without any."""
+        from clinnlp.training.config import FitConfig
+
+        return FitConfig()
 
     def evaluate(self, records: Gold) -> Scores:
         """Compare with gold labels: of images that have their own, and else of records, by all their images.

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinnlp.encoders.checkpoints import (
-    find_checkpoint,
-    load_config,
-    load_model,
-    load_onto_base,
-    load_tokenizer,
-    pick_device,
-)
+from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import (
     LABEL_SET,
     check_labels,
@@ -26,24 +18,22 @@ from clinnlp.encoders.heads import (
     rank,
     read_head,
 )
-from clinnlp.encoders.text import TextWindows, check_sizes, forward_windows
-from clinnlp.errors import CheckpointError
 from clinnlp.record import Record
-from clinnlp.stage import Stage
+from clinnlp.stages._encoder_stage import EncoderStage
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
+    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
     from clinnlp.training.scores import Scores
+    from clinnlp.training.task import HeadTask
 
 __all__ = ["ReportClassifier"]
 
 
-class ReportClassifier(Stage):
+class ReportClassifier(EncoderStage):
     """Classify whole notes with a sequence classifier.
 
     A note is read whole: its windows are classified, and their logits averaged, each window weighing as many
@@ -54,10 +44,12 @@ class ReportClassifier(Stage):
 
     Parameters
     ----------
-    checkpoint : str or Path
+    checkpoint : str, Path or TextEncoder
         Sequence classifier: folder, installed package or Hub id. Nothing is read before the first use.
     labels : sequence of str, optional
         Labels of a new head on the encoder of `checkpoint`.
+    head : str or Path, optional
+        Folder of a head that was saved without its encoder, for the encoder of `checkpoint`.
     name : str, optional
         Name of the label set, and of the stage in a pipeline; by default "reports".
     multi_label : bool, optional
@@ -73,14 +65,16 @@ class ReportClassifier(Stage):
     """
 
     kind: ClassVar[str] = "reports"
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     uses = ("cleaned",)
     assigns = ("labels",)
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        checkpoint: str | Path | TextEncoder,
         *,
         labels: Sequence[str] | None = None,
+        head: str | Path | None = None,
         name: str | None = None,
         multi_label: bool | None = None,
         threshold: float = 0.5,
@@ -89,20 +83,21 @@ class ReportClassifier(Stage):
         batch_tokens: int = 4096,
         device: str | None = None,
     ) -> None:
-        super().__init__(name)
-        self.checkpoint = str(checkpoint)
+        super().__init__(
+            checkpoint,
+            head=head,
+            new=labels is not None,
+            window=window,
+            overlap=overlap,
+            batch_tokens=batch_tokens,
+            device=device,
+            name=name,
+        )
         self.threshold = threshold
-        check_sizes(self.name, window=window, overlap=overlap, batch_tokens=batch_tokens)
-        self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
-        self.device = device
-        self.weights_changed = labels is not None
-        self._head: tuple[list[str], bool] | None = None
+        self._labels: tuple[list[str], bool] | None = None
         if labels is not None:
-            self._head = check_labels(labels, bool(multi_label), self.name), bool(multi_label)
-        self._new_head = self._head
+            self._labels = check_labels(labels, bool(multi_label), self.name), bool(multi_label)
         self._multi_label = multi_label
-        self._model: PreTrainedModel | None = None
-        self._windows: TextWindows | None = None
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, name: str | None = None, **options: Any) -> ReportClassifier:
@@ -122,13 +117,13 @@ class ReportClassifier(Stage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
-        found = find_checkpoint(checkpoint)
-        return cls(found, name=name or label_set_name(found), **options)
+        found, settings = cls._pretrained(checkpoint, options)
+        return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
 
     @classmethod
     def from_base(
         cls,
-        base: str | Path,
+        base: str | Path | TextEncoder,
         labels: Sequence[str],
         name: str | None = None,
         multi_label: bool = False,
@@ -138,8 +133,9 @@ class ReportClassifier(Stage):
 
         Parameters
         ----------
-        base : str or Path
-            Shipped pipeline's name, folder, installed package or Hub id.
+        base : str, Path or TextEncoder
+            Shipped pipeline's name, folder, installed package or Hub id; or the `encoder` of another stage, with
+            which it is shared then.
         labels : sequence of str
             What a note can be.
         name : str, optional
@@ -154,71 +150,39 @@ class ReportClassifier(Stage):
         CheckpointError
             If there is no such base.
         """
-        return cls(find_checkpoint(base), labels=labels, name=name, multi_label=multi_label, **options)
+        return cls(cls._base(base), labels=labels, name=name, multi_label=multi_label, **options)
 
-    @classmethod
-    def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> ReportClassifier:
-        """Make the stage from a saved pipeline's settings and folder."""
-        if folder is None:
-            raise CheckpointError("a report stage needs the folder of its weights")
-        return cls(folder, **config)
-
-    def config(self) -> dict[str, Any]:
-        """Give the settings that differ from the defaults."""
-        defaults = inspect.signature(type(self).__init__).parameters
-        given = {name: getattr(self, name) for name in ("threshold", "window", "overlap", "batch_tokens")}
-        return {name: value for name, value in given.items() if value != defaults[name].default}
+    def _own_settings(self) -> tuple[str, ...]:
+        return ("threshold",)
 
     @property
     def labels(self) -> list[str]:
         """What a note can be, in the order of the head's outputs."""
-        return list(self._read_head()[0])
+        return list(self._read_labels()[0])
 
     @property
     def multi_label(self) -> bool:
         """Whether a note may have any number of labels."""
-        return self._read_head()[1]
+        return self._read_labels()[1]
 
-    def _read_head(self) -> tuple[list[str], bool]:
-        if self._head is None:
-            labels, multi_label = read_head(load_config(self.checkpoint), self.checkpoint)
-            self._head = labels, multi_label if self._multi_label is None else self._multi_label
-        return self._head
+    def _read_labels(self) -> tuple[list[str], bool]:
+        if self._labels is None:
+            labels, multi_label = read_head(self.head_config, self.head_checkpoint or self.checkpoint)
+            self._labels = labels, multi_label if self._multi_label is None else self._multi_label
+        return self._labels
 
-    @property
-    def windows(self) -> TextWindows:
-        """The tokenizer and the windows of the encoder."""
-        if self._windows is None:
-            tokenizer, config = load_tokenizer(self.checkpoint), load_config(self.checkpoint)
-            self._windows = TextWindows(tokenizer, self.window, self.overlap, config)
-        return self._windows
+    def _new_settings(self) -> dict[str, Any]:
+        return head_settings(*self._read_labels())
 
-    @property
-    def model(self) -> PreTrainedModel:
-        """The sequence classifier, loaded at first use, on its device."""
-        if self._model is None:
-            from transformers import AutoModelForSequenceClassification
+    def _load_head(self) -> Any:
+        labels = self._read_labels()
+        head = super()._load_head()
+        head.config.problem_type = head_settings(*labels)["problem_type"]
+        return head
 
-            settings = head_settings(*self._read_head())
-            if self._new_head is None:
-                model = load_model(AutoModelForSequenceClassification, self.checkpoint)
-            else:
-                config = load_config(self.checkpoint, **settings)
-                model = load_onto_base(AutoModelForSequenceClassification, self.checkpoint, config)
-            model.config.problem_type = settings["problem_type"]
-            self._model = model.to(pick_device(self.device))
-        return self._model
-
-    def warm_up(self) -> None:
-        """Load tokenizer and weights."""
-        _ = self.windows, self.model
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state["_windows"] = None
-        if not self.weights_changed:  # whoever unpickles reads them from the checkpoint
-            state["_model"] = None
-        return state
+    def _saved_head(self) -> Any:
+        setattr(self.head.config, LABEL_SET, self.name)
+        return self.head
 
     def process(self, records: Sequence[Record]) -> None:
         """Classify a batch of records, in place."""
@@ -241,46 +205,34 @@ class ReportClassifier(Stage):
         empty : ndarray of bool, shape (texts,)
             Which texts have no word.
         """
-        model = self.model
-
-        def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return model(**inputs).logits  # type: ignore[no-any-return]
-
-        pooled = np.zeros((len(texts), len(self.labels)))
-        weights = np.zeros(len(texts))
-        owners, shares, rows = self.cut(texts)
-        outputs = forward_windows(self.windows, rows, forward, self.batch_tokens, model.device)
-        for owner, share, logits in zip(owners, shares, outputs, strict=True):
-            pooled[owner] += share * logits
-            weights[owner] += share
-        empty = weights == 0
-        pooled[~empty] /= weights[~empty, None]
+        pooled, empty = self.pooled_logits(texts)
         scores = probabilities(pooled, self.multi_label)
         scores[empty] = 0
         return scores, empty
 
-    def cut(self, texts: Sequence[str]) -> tuple[list[int], list[int], list[list[int]]]:
-        """Cut texts into windows.
+    def pooled_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the averaged logits of the windows of each text, as `predict` gives probabilities."""
+        pooled = np.zeros((len(texts), len(self.labels)))
+        weights = np.zeros(len(texts))
+        for number, item in enumerate(self.encoder.read(texts, self)):
+            for window, logits in zip(item.windows, item.outputs[self], strict=True):
+                share = window.keep_end - window.keep_start
+                pooled[number] += share * logits
+                weights[number] += share
+        empty = weights == 0
+        pooled[~empty] /= weights[~empty, None]
+        return pooled, empty
 
-        Returns
-        -------
-        owners, shares : list of int
-            For each window the position of its text, and the pieces that it holds most centrally.
-        rows : list of list of int
-            Its ids, special ones included.
-        """
-        owners: list[int] = []
-        shares: list[int] = []
-        rows: list[list[int]] = []
-        for number, paragraphs in enumerate(self.windows.paragraphs(texts)):
-            for window in self.windows.windows(paragraphs):
-                owners.append(number)
-                shares.append(window.keep_end - window.keep_start)
-                rows.append(self.windows.input_ids(paragraphs[window.paragraph], window))
-        return owners, shares, rows
+    def fit(
+        self,
+        train: Gold,
+        dev: Gold | None = None,
+        config: FitConfig | None = None,
+        teacher: Stage | Sequence[Stage] | None = None,
+    ) -> FitReport:
+        """Fine-tune on gold labels, in place.
 
-    def fit(self, train: Gold, dev: Gold | None = None, config: FitConfig | None = None) -> FitReport:
-        """Fine-tune on gold labels; see `clinnlp.training.reports`.
+        Where other stages share the encoder, this one gets a copy of its own, unless the configuration freezes it.
 
         Parameters
         ----------
@@ -289,6 +241,9 @@ class ReportClassifier(Stage):
             macro F1.
         config : FitConfig, optional
             By default 8 epochs at a learning rate of 1e-4, and 2e-3 for the head.
+        teacher : ReportClassifier or sequence of ReportClassifier, optional
+            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015); of several, or of
+            an ensemble, their mean.
 
         Returns
         -------
@@ -299,9 +254,25 @@ class ReportClassifier(Stage):
         TrainingError
             If there is no gold, or it has labels that the head does not know.
         """
-        from clinnlp.training.reports import fit_reports
+        from clinnlp.training.stages import fit_stage
 
-        return fit_reports(self, train, dev, config)
+        return fit_stage(self, train, dev, config, teacher)
+
+    def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
+        """Give what this stage learns, for `fit` and `Pipeline.fit`."""
+        from clinnlp.training.reports import report_task
+
+        return report_task(self, train, dev, config)
+
+    def default_fit_config(self) -> FitConfig:
+        """Give the settings of a `fit` without any."""
+        from clinnlp.training.config import FitConfig
+
+        return FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3)
+
+    def has_gold(self, record: Record) -> bool:
+        """Tell whether a record has gold labels for this stage."""
+        return self.name in record.labels
 
     def evaluate(self, records: Gold) -> Scores:
         """Compare with gold labels.
@@ -319,18 +290,3 @@ class ReportClassifier(Stage):
         from clinnlp.training.reports import evaluate_reports
 
         return evaluate_reports(self, records)
-
-    def save(self, folder: str | Path, dtype: str = "float32") -> Path:
-        """Write a checkpoint that plain `AutoModelForSequenceClassification` opens.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Appears whole or not at all.
-        dtype : {"float32", "float16", "bfloat16"}
-            How the weights are written.
-        """
-        from clinnlp.encoders.saving import save_checkpoint
-
-        setattr(self.model.config, LABEL_SET, self.name)
-        return save_checkpoint(self.model, self.windows.tokenizer, folder, dtype)

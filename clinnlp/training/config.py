@@ -11,6 +11,17 @@ from clinnlp.errors import ConfigError
 __all__ = ["FitConfig"]
 
 
+_OPTIONAL = ("patience", "every", "lora")
+_SHARES = ("warmup", "mask_words", "plant_entities", "swap_entities", "typos", "abbreviations", "label_smoothing")
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "select": ("best", "last"),
+    "precision": ("float32", "bfloat16"),
+    "class_weights": (None, "balanced", "sqrt"),
+    "resample": (None, "over", "under"),
+    "freeze": (None, "encoder"),
+}
+
+
 @dataclass(slots=True)
 class FitConfig:
     """Settings of a fine-tune; the same names stand under `fit:` in a `train.yaml`.
@@ -22,7 +33,9 @@ class FitConfig:
     learning_rate : float
         Highest learning rate of the encoder.
     head_learning_rate : float, optional
-        Highest learning rate of the head; by default that of the encoder, and for whole reports ten times it.
+        Highest learning rate of the heads; by default that of the encoder, and for whole reports ten times it.
+    optimizer : str
+        One of the Trainer's optimizers: "adamw_torch", "adafactor", "sgd", "lion_32bit", ...
     batch_tokens : int
         Word pieces of a batch, padding counted; for images, pictures of a batch times 64; for whole reports,
         reports of a batch times 128.
@@ -40,11 +53,42 @@ class FitConfig:
     plant_entities : float
         Share of the training windows into which a gold mention from elsewhere is put, at a place by chance, so that
         entities are also found where nothing around them tells.
+    swap_entities : float
+        Share of the gold mentions that are exchanged for others of their type in a second copy of the training records;
+        see `clinnlp.training.augmentation`.
+    typos, abbreviations : float
+        Share of the words with a typing error, and of the clinical terms that are abbreviated or spelled out, in
+        another copy of the training records.
+    class_weights : {"balanced", "sqrt"} or dict, optional
+        Weights of the classes in the loss: inverse to their number, or to its square root, or given by label.
+    focal : float
+        Exponent of the focal loss (Lin et al., 2017); 0 is cross-entropy.
+    label_smoothing : float
+        Share of the target that is spread over all classes (Szegedy et al., 2016).
+    resample : {"over", "under"}, optional
+        Repeat the examples of rare classes, or leave out some of frequent ones; see `clinnlp.training.sampling`.
+    freeze : {"encoder"}, optional
+        Train the head alone. What the encoder gives for a window is computed once; windows stay as they are then:
+        nothing in them is hidden, planted or moved.
+    lora : int, optional
+        Train low-rank updates of this rank in place of the encoder's own weights (Hu et al., 2021; with peft), which
+        are merged into them at the end.
+    distill : float
+        Weight of the teacher's probabilities in the loss, where `fit` is given a teacher; the gold has the rest.
+    distill_temperature : float
+        By which the logits of both are divided (Hinton et al., 2015).
+    calibrate : bool
+        Divide the logits by a temperature that is fitted on the development records at the end (Guo et al., 2017); it
+        is put into the head's last layer, so that plain transformers gives the same scores.
+    mixing : dict of str to float, optional
+        When heads are trained together: stage -> how often its examples are seen in an epoch; 1 by default.
     seed : int
     select : {"best", "last"}
         Keep the weights of the best epoch on the development records, or of the last one.
     patience : int, optional
         Stop after so many epochs without a better score.
+    every : int, optional
+        Steps after which the development records are scored and a checkpoint is written, in place of every epoch.
     output : str, optional
         Folder in which the fitted stage is saved; checkpoints stand beside it until training is over.
     resume : bool
@@ -54,7 +98,7 @@ class FitConfig:
     gradient_accumulation : int
         Batches for one step of the optimizer.
     report_to : str
-        A tracker of the Trainer, such as "tensorboard"; "none" for none.
+        A tracker of the Trainer, such as "tensorboard", whose files go beside `output`; "none" for none.
     progress : bool
         Show a progress bar.
     """
@@ -62,6 +106,7 @@ class FitConfig:
     epochs: int = 20
     learning_rate: float = 3e-4
     head_learning_rate: float | None = None
+    optimizer: str = "adamw_torch"
     batch_tokens: int = 2048
     weight_decay: float = 0.01
     warmup: float = 0.1
@@ -70,9 +115,23 @@ class FitConfig:
     dropout: float | None = None
     mask_words: float = 0.0
     plant_entities: float = 0.0
+    swap_entities: float = 0.0
+    typos: float = 0.0
+    abbreviations: float = 0.0
+    class_weights: str | dict[str, float] | None = None
+    focal: float = 0.0
+    label_smoothing: float = 0.0
+    resample: str | None = None
+    freeze: str | None = None
+    lora: int | None = None
+    distill: float = 0.5
+    distill_temperature: float = 2.0
+    calibrate: bool = False
+    mixing: dict[str, float] | None = None
     seed: int = 0
     select: str = "best"
     patience: int | None = None
+    every: int | None = None
     output: str | None = None
     resume: bool = False
     precision: str = "float32"
@@ -81,20 +140,29 @@ class FitConfig:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_tokens", "gradient_accumulation", "seed"):
-            if not isinstance(getattr(self, name), int):
+        for name in ("epochs", "batch_tokens", "gradient_accumulation", "seed", "patience", "every", "lora"):
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
                 raise ConfigError(f"FitConfig: {name} must be a whole number")
-        if self.epochs < 1 or self.batch_tokens < 1 or self.gradient_accumulation < 1:
-            raise ConfigError("FitConfig: epochs, batch_tokens and gradient_accumulation must be at least 1")
+            if name != "seed" and value < 1:
+                raise ConfigError(f"FitConfig: {name} must be at least 1")
         if not self.learning_rate > 0:
             raise ConfigError("FitConfig: learning_rate must be above 0")
-        for name in ("warmup", "mask_words", "plant_entities"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"FitConfig: {name} must be between 0 and 1")
-        if self.select not in ("best", "last"):
-            raise ConfigError(f"FitConfig: select is 'best' or 'last', not {self.select!r}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"FitConfig: precision is 'float32' or 'bfloat16', not {self.precision!r}")
+        if not 0 <= self.distill <= 1 or not self.distill_temperature > 0 or not self.focal >= 0:
+            raise ConfigError("FitConfig: distill is from 0 to 1, distill_temperature above 0, focal at least 0")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known and not isinstance(getattr(self, name), dict):
+                told = " or ".join(repr(choice) for choice in known if choice is not None)
+                raise ConfigError(f"FitConfig: {name} is {told}, not {getattr(self, name)!r}")
+        if any(not rate > 0 for rate in (self.mixing or {}).values()):
+            raise ConfigError("FitConfig: the rates of mixing must be above 0; to leave a stage out give it no records")
+        if self.freeze and self.lora:
+            raise ConfigError("FitConfig: freeze trains nothing of the encoder, and lora does: leave one out")
         if self.resume and self.output is None:
             raise ConfigError("FitConfig: resume needs output, the folder beside which the checkpoints stand")
 

@@ -3,54 +3,102 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
-from transformers import set_seed
 
 from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.stages.entities import find_words
+from clinnlp.training.augmentation import add_noise, swap_entities
+from clinnlp.training.calibration import expected_calibration_error
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
+from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import longest_spans
+from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.scores import Scores
-from clinnlp.training.token_examples import TokenExamples, tag_words
+from clinnlp.training.task import Batch, HeadTask
+from clinnlp.training.token_examples import TokenExamples, tag_numbers, tag_words
 
 if TYPE_CHECKING:
     from clinnlp.stages.entities import EntityExtractor
 
-__all__ = ["evaluate_entities", "fit_entities", "score_spans"]
+__all__ = ["entity_task", "evaluate_entities", "score_spans"]
 
 
-def fit_entities(stage: EntityExtractor, train: Gold, dev: Gold | None, config: FitConfig | None) -> FitReport:
-    """Fine-tune an entity stage in place; see `EntityExtractor.fit`."""
-    config = config or FitConfig()
-    records = read_gold(train)
-    development = None if dev is None else read_gold(dev)
+def entity_task(
+    stage: EntityExtractor, records: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig
+) -> HeadTask:
+    """Give what an entity stage learns from gold entities.
+
+    Raises
+    ------
+    TrainingError
+        If there is no gold, or it has types that the head does not know.
+    """
     _check_gold(stage, records)
-    set_seed(config.seed)
-    model: Any = stage.model
-    examples = TokenExamples(stage, records, config)
-    task = FitTask(
-        model=model,
+    examples = TokenExamples(stage, [*records, *_augmented(records, config)], config)
+    weights = class_weights(config.class_weights, examples.counts.tolist(), _label_names(stage))
+    loss = ClassificationLoss(config, weights=weights)
+
+    def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
+        size = outputs[0].shape[-1]
+        teacher = torch.stack([rows[0].float().softmax(-1) for rows in taught]).mean(0) if taught else None
+        return loss(
+            outputs[0].reshape(-1, size),
+            batch["labels"].reshape(-1),
+            None if teacher is None else teacher.reshape(-1, size),
+        )
+
+    task = HeadTask(
+        stage=stage,
+        head=stage.head,
         examples=examples.items,
         lengths=examples.lengths,
         collate=examples.collate,
-        evaluate=None if development is None else lambda: evaluate_entities(stage, development),
+        loss=give_loss,
+        evaluate=None if dev is None else lambda: evaluate_entities(stage, dev),
+        logits=None if dev is None else lambda: _word_logits(stage, dev),
+        head_rate=config.head_learning_rate,
+        records=len(records),
     )
-    stage.weights_changed = True
-    report = fit_task(task, config)
     if examples.lost:
-        report.notes.append(f"{examples.lost} gold entities lie on others or on no word, and were not learned")
-    if config.output is not None:
-        report.folder = stage.save(Path(config.output))
-    return report
+        task.notes.append(f"{examples.lost} gold entities lie on others or on no word, and were not learned")
+    return task
+
+
+def _augmented(records: Sequence[Record], config: FitConfig) -> list[Record]:
+    """Give changed copies of the records, as the configuration asks."""
+    chance = random.Random(config.seed)  # noqa: S311 - a choice of examples, not a secret
+    made: list[Record] = []
+    if config.swap_entities:
+        made += swap_entities(records, config.swap_entities, chance)
+    if config.typos or config.abbreviations:
+        made += add_noise(records, config.typos, config.abbreviations, chance)
+    return made
+
+
+def _label_names(stage: EntityExtractor) -> list[str]:
+    """Give the entity type of each output of the head, and "O"."""
+    return [name or "O" for name in stage.scheme.types]
+
+
+def _word_logits(stage: EntityExtractor, records: Sequence[Record]) -> tuple[Any, Any, bool]:
+    """Give the log probabilities of the words of records, and the gold ones."""
+    numbers = tag_numbers(stage.scheme)
+    rows: list[Any] = []
+    targets: list[Any] = []
+    for record, words, log_probs in stage.read_words(records):
+        rows.append(log_probs)
+        targets.append(tag_words(words, longest_spans(record.entities), numbers)[0])
+    return np.concatenate(rows), np.concatenate(targets), False
 
 
 def _check_gold(stage: EntityExtractor, records: Sequence[Record]) -> None:
@@ -76,6 +124,7 @@ def evaluate_entities(stage: EntityExtractor, records: Gold, labels: Sequence[st
     found_spans = [[e for e in record.entities if e.label in counted] for record in found]
     scores = score_spans(gold_spans, found_spans)
     scores.values_by_name.update(_seqeval(stage, found, gold_spans, found_spans))
+    scores.values_by_name["ece"] = _calibration_error(gold_spans, found_spans)
     return scores
 
 
@@ -108,6 +157,17 @@ def score_spans(gold: Sequence[Sequence[Entity]], found: Sequence[Sequence[Entit
         for label in sorted({*wanted, *given})
     }
     return Scores(_prf(hits.total(), given.total(), wanted.total()), per_label, "f1", counts)
+
+
+def _calibration_error(gold: Sequence[Sequence[Entity]], found: Sequence[Sequence[Entity]]) -> float:
+    """Compare the scores of the entities that were found with how often they are right, start, end and type."""
+    right = [{(e.start, e.end, e.label) for e in entities} for entities in gold]
+    pairs = [
+        (e.score, (e.start, e.end, e.label) in keys)
+        for keys, entities in zip(right, found, strict=True)
+        for e in entities
+    ]
+    return expected_calibration_error([score for score, _ in pairs], [hit for _, hit in pairs])
 
 
 def _prf(hits: int, given: int, wanted: int) -> dict[str, float]:

@@ -1,70 +1,44 @@
-"""Fine-tuning on transformers.Trainer, with batches by token budget and the stage's own evaluation."""
+"""Fine-tuning: one head, or several on one encoder, on transformers.Trainer."""
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from safetensors.torch import load_file
 from transformers.trainer_utils import get_last_checkpoint
 
-from clinnlp.encoders.checkpoints import quiet
-from clinnlp.errors import TrainingError
+from clinnlp.atomic import replace_file
+from clinnlp.encoders.encoder import enough_memory
+from clinnlp.encoders.loading import quiet
+from clinnlp.errors import MissingPackageError, TrainingError
 from clinnlp.record import Record
-from clinnlp.training.batches import BudgetSampler
 from clinnlp.training.config import FitConfig
+from clinnlp.training.task import HeadsOnEncoder, HeadTask
+from clinnlp.training.trainer import TaskTrainer, dropout
 
 if TYPE_CHECKING:
     from clinnlp.training.scores import Scores
 
-__all__ = ["FitReport", "FitTask", "Gold", "fit_task", "read_gold"]
+__all__ = ["FitReport", "Gold", "fit_heads", "read_gold"]
 
 Gold = Iterable[Record] | Any
 """Records with gold, or a `datasets.Dataset` with the fields of `Record.to_dict` as columns."""
 
-
-_ATTENTION = re.compile(r"attention\.(self\.)?dropout|attn_drop|attention_dropout")
-"""Dropout of attention probabilities, as BERT, DistilBERT, GPT-2 and others name it."""
-
-
-@dataclass
-class FitTask:
-    """What is fitted.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Gives a loss for the batches that `collate` makes.
-    examples : sequence
-        Training examples.
-    lengths : sequence of int
-        Tokens of each example.
-    collate : callable
-        Makes a batch, a dictionary of tensors, of a list of examples.
-    evaluate : callable, optional
-        Scores the model, as it then is, on development records.
-    head : str
-        Beginning of the names of the head's parameters.
-    loss : callable, optional
-        Gives the mean loss of a batch from the model and that batch, where the model's own is not the right one.
-    """
-
-    model: Any
-    examples: Sequence[Any]
-    lengths: Sequence[int]
-    collate: Callable[[list[Any]], Mapping[str, Any]]
-    evaluate: Callable[[], Scores] | None = None
-    head: str = "classifier"
-    loss: Callable[[Any, dict[str, Any]], torch.Tensor] | None = None
+_PLAN = "plan.json"
+# What may differ between a run and the one that goes on with it.
+_FREE = ("resume", "progress", "report_to", "output")
 
 
 @dataclass
@@ -74,9 +48,11 @@ class FitReport:
     Parameters
     ----------
     history : list of dict
-        For each epoch its number, mean training loss and development figures.
+        For each epoch its number, mean training loss and development figures; those of heads that were trained
+        together stand under `stage.figure`.
     metric : str
-        The figure by which the best epoch was chosen; `""` without development records.
+        The figure by which the best epoch was chosen; `""` without development records. Of heads that were trained
+        together it is "primary", the mean of theirs.
     best_score : float or None
         Its value in the epoch whose weights were kept.
     best_epoch : float
@@ -88,6 +64,14 @@ class FitReport:
     notes : list of str
         What a reader should know, such as gold that could not be learned.
     config : FitConfig
+    records : dict of str to int
+        Stage -> training records.
+    temperatures : dict of str to float
+        Stage -> the temperature by which its logits were divided, where scores were calibrated.
+    base : str
+        Checkpoint whose encoder training began with.
+    scores : dict of str to Scores
+        Stage -> its figures on the development records, with the weights that were kept.
     """
 
     config: FitConfig
@@ -98,6 +82,10 @@ class FitReport:
     folder: Path | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    records: dict[str, int] = field(default_factory=dict)
+    temperatures: dict[str, float] = field(default_factory=dict)
+    base: str = ""
+    scores: dict[str, Scores] = field(default_factory=dict)
 
 
 def read_gold(records: Gold) -> list[Record]:
@@ -113,12 +101,14 @@ def read_gold(records: Gold) -> list[Record]:
     return [item if isinstance(item, Record) else Record.from_dict(item) for item in records]
 
 
-def fit_task(task: FitTask, config: FitConfig) -> FitReport:
-    """Train a model in place, and keep the weights that scored best.
+def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
+    """Train heads in place, together on one encoder, and keep the weights that scored best.
 
     Parameters
     ----------
-    task : FitTask
+    tasks : sequence of HeadTask
+    encoder : TextEncoder or None
+        None where the head is a whole model.
     config : FitConfig
 
     Returns
@@ -128,176 +118,161 @@ def fit_task(task: FitTask, config: FitConfig) -> FitReport:
     Raises
     ------
     TrainingError
-        If there is nothing to learn from, or the loss is not a number.
+        If there is nothing to learn from, the loss is not a number, a checkpoint cannot be written, or the one to go on
+        from is of another run.
+    StageError
+        If there is too little memory.
     """
-    if not task.examples:
-        raise TrainingError("there is nothing to learn from: give training records with gold")
+    for task in tasks:
+        if not task.examples:
+            raise TrainingError(f"stage {task.name!r}: there is nothing to learn from: give training records with gold")
     started = time.monotonic()
+    model = HeadsOnEncoder(
+        None if encoder is None else _adapted(encoder.model, config.lora),
+        [task.head for task in tasks],
+        frozen=config.freeze == "encoder",
+    )
     folder = _checkpoint_folder(config)
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    done = False
     try:
-        trainer = _TaskTrainer(task, config, folder)
-        last = get_last_checkpoint(str(folder)) if config.resume else None
-        with quiet() if not config.progress else nullcontext(), _dropout(task.model, config.dropout):
-            trainer.train(resume_from_checkpoint=last)
-    except BaseException:
-        # Checkpoints beside a named output are for resuming; others are of no use to anyone.
-        if config.output is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    task.model.eval()
-    return _report(trainer, task, config, time.monotonic() - started)
-
-
-@contextmanager
-def _dropout(model: Any, rate: float | None) -> Iterator[None]:
-    """Set the dropout of hidden states and head, with that of attention off; give all their own rates at the end.
-
-    Dropout of attention costs a fused kernel, and a third of the speed on a CPU.
-    """
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)]
-    kept = [layer.p for _, layer in layers]
-    if rate is not None:
-        for name, layer in layers:
-            layer.p = 0.0 if _ATTENTION.search(name) else rate
-    try:
-        yield
+        trainer = TaskTrainer(model, tasks, config, folder)
+        _train(trainer, model, folder, before, _plan(model, tasks, config), config)
+        done = True
     finally:
-        for (_, layer), own in zip(layers, kept, strict=True):
-            layer.p = own
+        # Checkpoints beside a named output are for going on; others are of no use to anyone.
+        if PartialState().is_main_process and (done or config.output is None):
+            shutil.rmtree(folder, ignore_errors=True)
+        if encoder is not None:
+            encoder.model.requires_grad_(True)
+            if config.lora:
+                _merged(model)
+        model.eval()
+    for task in tasks:
+        task.stage.head_changed = True
+    if encoder is not None and config.freeze is None:
+        encoder.changed = True
+    return _report(trainer, tasks, config, time.monotonic() - started)
+
+
+def _train(
+    trainer: TaskTrainer,
+    model: HeadsOnEncoder,
+    folder: Path,
+    before: dict[str, torch.Tensor],
+    plan: dict[str, Any],
+    config: FitConfig,
+) -> None:
+    last = get_last_checkpoint(str(folder)) if config.resume else None
+    if last is not None:
+        _check_plan(folder, plan)
+    elif PartialState().is_main_process:
+        with replace_file(folder / _PLAN) as new:
+            new.write_text(json.dumps(plan), encoding="utf-8")
+    try:
+        with (
+            quiet() if not config.progress else nullcontext(),
+            dropout(model, config.dropout),
+            enough_memory("batch_tokens", config.batch_tokens),
+        ):
+            trainer.train(resume_from_checkpoint=last)
+        return
+    except TrainingError as error:
+        kept = get_last_checkpoint(str(folder))
+        model.load_state_dict(before if kept is None else load_file(Path(kept) / "model.safetensors"))
+        place = "those before training" if kept is None else f"those of step {Path(kept).name.rpartition('-')[2]}"
+        message = f"{error}; the weights are {place}"
+        if kept is not None and config.output is not None:
+            message += f", whose checkpoint is in {folder.name}: fit with resume=True goes on from it"
+    except Exception as error:
+        # safetensors has an error of its own for what the system says.
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
+        message = f"cannot write checkpoints in {folder.name}: {reason}: make room, then go on with resume=True"
+    raise TrainingError(message)
+
+
+def _adapted(encoder: Any, rank: int | None) -> Any:
+    """Put low-rank updates on the linear layers of an encoder, whose own weights then stay as they are."""
+    if rank is None:
+        return encoder
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise MissingPackageError("peft", "train") from None
+    return get_peft_model(encoder, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+
+
+def _merged(model: HeadsOnEncoder) -> None:
+    adapted: Any = model.encoder
+    adapted.merge_and_unload()
 
 
 def _checkpoint_folder(config: FitConfig) -> Path:
-    if config.output is None:
-        return Path(tempfile.mkdtemp(prefix="clinnlp-fit-"))
-    folder = Path(config.output)
-    folder = folder.with_name(folder.name + ".checkpoints")
-    if folder.exists() and not config.resume:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Give the folder of checkpoints, the same one to all processes of a run on several devices."""
+    state = PartialState()
+    place: list[Any] = [None]
+    if state.is_main_process:
+        if config.output is None:
+            place = [tempfile.mkdtemp(prefix="clinnlp-fit-")]
+        else:
+            output = Path(config.output)
+            folder = output.with_name(output.name + ".checkpoints")
+            if folder.exists() and not config.resume:
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            place = [str(folder)]
+    if state.num_processes > 1:
+        broadcast_object_list(place)
+    return Path(place[0])
 
 
-class _TaskTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer with batches by token budget, two learning rates, and a stage's own evaluation."""
+def _plan(model: HeadsOnEncoder, tasks: Sequence[HeadTask], config: FitConfig) -> dict[str, Any]:
+    """Give what a run that goes on must have in common with the one that was cut off."""
+    shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
+    settings = {name: value for name, value in asdict(config).items() if name not in _FREE}
+    return {
+        "weights": sha256("\n".join(shapes).encode()).hexdigest(),
+        "examples": {task.name: sha256(str(list(task.lengths)).encode()).hexdigest() for task in tasks},
+        "labels": {task.name: list(task.stage.labels) for task in tasks},
+        "settings": settings,
+    }
 
-    def __init__(self, task: FitTask, config: FitConfig, folder: Path) -> None:
-        self.task, self.fit_config = task, config
-        self.primary = ""
-        self.optimizer: Any
-        self.control: Any
-        evaluated = "epoch" if task.evaluate is not None else "no"
-        best = task.evaluate is not None and config.select == "best"
-        saved = "epoch" if best or config.output is not None else "no"
-        arguments = TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            warmup_steps=config.warmup,
-            lr_scheduler_type=config.schedule,
-            max_grad_norm=config.max_grad_norm,
-            gradient_accumulation_steps=config.gradient_accumulation,
-            seed=config.seed,
-            bf16=config.precision == "bfloat16",
-            eval_strategy=evaluated,
-            save_strategy=saved,
-            save_total_limit=1,
-            load_best_model_at_end=best,
-            metric_for_best_model="primary" if evaluated == "epoch" else None,
-            greater_is_better=True if evaluated == "epoch" else None,
-            restore_callback_states_from_checkpoint=True,
-            logging_strategy="epoch",
-            report_to=config.report_to,
-            disable_tqdm=not config.progress,
-            remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
-            use_cpu=task.model.device.type == "cpu",
+
+def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
+    try:
+        before = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise TrainingError(f"{folder.name} has checkpoints of no known run: move them away, or resume=False") from None
+    now = json.loads(json.dumps(plan))
+    changed = [name for name in ("weights", "examples", "labels") if before.get(name) != now[name]]
+    old = before.get("settings", {})
+    changed += [name for name in now["settings"] if old.get(name) != now["settings"][name]]
+    if changed:
+        told = {"weights": "the architecture of the model", "examples": "the training records"}
+        raise TrainingError(
+            f"{folder.name} has checkpoints of another run: it differs in"
+            f" {', '.join(told.get(name, name) for name in changed)}: give what it had, or resume=False to begin again"
         )
-        callbacks: list[Any] = []
-        if config.patience is not None and evaluated == "epoch":
-            callbacks.append(EarlyStoppingCallback(config.patience))
-        super().__init__(
-            model=task.model,
-            args=arguments,
-            train_dataset=task.examples,
-            eval_dataset=task.examples if evaluated == "epoch" else None,
-            data_collator=task.collate,
-            callbacks=callbacks,
-        )
-        if not config.progress:
-            self.remove_callback(PrinterCallback)
-        if task.loss is not None:
-            self.loss_is_scaled_for_ga = False  # it is a batch's mean: the Trainer divides by the accumulated batches
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
-        """Give the task's own loss, or the model's."""
-        if self.task.loss is not None:
-            return self.task.loss(model, inputs)
-        return super().compute_loss(model, inputs, *args, **options)
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Give batches by token budget; what is prepared is told of each new epoch."""
-        sampler = BudgetSampler(self.task.lengths, self.fit_config.batch_tokens, self.fit_config.seed)
-        loader = DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Take a step, unless the loss is no number: what follows would only cost time."""
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(f"the loss is not a number at step {self.state.global_step + 1}: lower learning_rate")
-        return loss
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        """Give AdamW with a learning rate for the encoder and one for the head."""
-        if self.optimizer is None:
-            config = self.fit_config
-            groups: dict[tuple[bool, bool], list[Any]] = {}
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    groups.setdefault((name.startswith(self.task.head), parameter.ndim > 1), []).append(parameter)
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {
-                        "params": parameters,
-                        "lr": (config.head_learning_rate if head else None) or config.learning_rate,
-                        "weight_decay": config.weight_decay if decayed else 0.0,
-                    }
-                    for (head, decayed), parameters in groups.items()
-                ],
-                lr=config.learning_rate,
-            )
-        return self.optimizer
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Score the stage on its development records."""
-        assert self.task.evaluate is not None
-        self.model.eval()
-        scores = self.task.evaluate()
-        metrics = {f"eval_{name}": value for name, value in scores.items()} | {"eval_primary": scores.best}
-        self.primary = scores.primary
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
 
 
-def _report(trainer: _TaskTrainer, task: FitTask, config: FitConfig, seconds: float) -> FitReport:
-    report = FitReport(config, seconds=seconds)
+def _report(trainer: TaskTrainer, tasks: Sequence[HeadTask], config: FitConfig, seconds: float) -> FitReport:
+    if len(tasks) == 1:
+        config = replace(config, head_learning_rate=tasks[0].head_rate)
+    report = FitReport(config, seconds=seconds, records={task.name: task.records for task in tasks})
     epochs: dict[float, dict[str, Any]] = {}
     for entry in trainer.state.log_history:
         row = epochs.setdefault(round(entry["epoch"], 6), {"epoch": entry["epoch"]})
         for name, value in entry.items():
-            if name == "loss" or (name.startswith("eval_") and name != "eval_primary"):
+            if name == "loss" or name.startswith("eval_"):
                 row[name.removeprefix("eval_")] = value
     report.history = [row for row in epochs.values() if len(row) > 1]
-    if task.evaluate is not None:
-        report.metric = trainer.primary
-        scored = [row for row in report.history if report.metric in row]
-        chosen = scored[-1]
-        if config.select == "best":
-            chosen = max(scored, key=lambda row: row[report.metric])
-        report.best_score, report.best_epoch = chosen[report.metric], chosen["epoch"]
+    scored = [row for row in report.history if "primary" in row]
+    if scored:
+        chosen = max(scored, key=lambda row: row["primary"]) if config.select == "best" else scored[-1]
+        report.best_score, report.best_epoch = chosen["primary"], chosen["epoch"]
     elif report.history:
         report.best_epoch = report.history[-1]["epoch"]
+    report.notes = [note for task in tasks for note in task.notes]
     return report

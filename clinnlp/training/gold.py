@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from clinnlp.errors import TrainingError
 from clinnlp.labels import Label
 from clinnlp.record import Entity, Record
 
-__all__ = ["gold_names", "longest_spans", "targets"]
+__all__ = ["gold_names", "longest_spans", "refuse_single_class", "targets"]
 
 
 def longest_spans(entities: Iterable[Entity]) -> list[Entity]:
@@ -71,3 +72,19 @@ def targets(
             )
         made[i, [numbers[name] for name in names]] = 1
     return made if multi_label else made.argmax(dim=1)
+
+
+def refuse_single_class(gold: Sequence[Sequence[str]], stage: Any) -> None:
+    """Refuse gold that is the same everywhere: a classifier would learn to say one thing.
+
+    Raises
+    ------
+    TrainingError
+        With the class.
+    """
+    found = {tuple(sorted(set(names))) for names in gold}
+    if len(found) == 1:
+        raise TrainingError(
+            f"stage {stage.name!r}: all {len(gold)} training examples have the gold {list(found.pop())}: there is"
+            " nothing to tell apart; give examples of other classes too"
+        )

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import set_seed
 
 from clinnlp.encoders.images import model_inputs
 from clinnlp.errors import ImageError, TrainingError
 from clinnlp.image import Image
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
-from clinnlp.training.gold import gold_names, targets
+from clinnlp.training.fit import Gold, read_gold
+from clinnlp.training.gold import gold_names, refuse_single_class, targets
+from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
+from clinnlp.training.sampling import resampled
 from clinnlp.training.scores import Scores
+from clinnlp.training.task import Batch, HeadTask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clinnlp.stages.images import ImageClassifier
 
-__all__ = ["evaluate_images", "fit_images"]
+__all__ = ["evaluate_images", "image_task"]
 
 # What a picture counts of FitConfig.batch_tokens.
 _TOKENS = 64
@@ -41,29 +42,49 @@ class _Item:
     gold: list[str]
 
 
-def fit_images(stage: ImageClassifier, train: Gold, dev: Gold | None, config: FitConfig | None) -> FitReport:
-    """Fine-tune an image classifier in place; see `ImageClassifier.fit`."""
-    config = config or FitConfig()
-    items = [
-        _Item(item.record, [image], item.gold) for item in _labelled(stage, read_gold(train)) for image in item.images
-    ]
+def image_task(
+    stage: ImageClassifier, records: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig
+) -> HeadTask:
+    """Give what an image classifier learns from gold labels.
+
+    Raises
+    ------
+    TrainingError
+        If there is no gold, it has labels that the head does not know, or all of it is the same.
+    """
+    items = [_Item(item.record, [image], item.gold) for item in _labelled(stage, records) for image in item.images]
     aims = targets([item.gold for item in items], [item.record for item in items], stage.labels, False, stage.name)
-    judged = None if dev is None else _read_items(stage, _labelled(stage, read_gold(dev)))
-    set_seed(config.seed)
-    model: Any = stage.model
+    judged = None if dev is None else _read_items(stage, _labelled(stage, dev))
     pictures = [pixels for _, some in _read_items(stage, items) for pixels in some]
-    task = FitTask(
-        model=model,
-        examples=list(zip(pictures, aims, strict=True)),
-        lengths=[_TOKENS] * len(pictures),
-        collate=lambda batch: _collate(stage, batch),
+    refuse_single_class([item.gold for item in items], stage)
+    counts = [int((aims == i).sum()) for i in range(len(stage.labels))]
+    loss = ClassificationLoss(config, weights=class_weights(config.class_weights, counts, stage.labels))
+    chosen = resampled(aims.tolist(), config.resample, config.seed)
+
+    def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
+        teacher = torch.stack([rows[0].float().softmax(-1) for rows in taught]).mean(0) if taught else None
+        return loss(outputs[0], batch["labels"], teacher)
+
+    return HeadTask(
+        stage=stage,
+        head=stage.model,
+        examples=[(pictures[i], aims[i]) for i in chosen],
+        lengths=[_TOKENS] * len(chosen),
+        collate=lambda batch, _: _collate(stage, batch),
+        loss=give_loss,
         evaluate=None if judged is None else lambda: _score(stage, judged),
+        logits=None if judged is None else lambda: _image_logits(stage, judged),
+        records=len({id(item.record) for item in items}),
     )
-    stage.weights_changed = True
-    report = fit_task(task, config)
-    if config.output is not None:
-        report.folder = stage.save(Path(config.output))
-    return report
+
+
+def _image_logits(
+    stage: ImageClassifier, items: Sequence[tuple[_Item, list[NDArray[np.uint8]]]]
+) -> tuple[Any, Any, bool]:
+    """Give the logits of pictures whose gold the head knows, and that gold."""
+    pairs = [(item.gold[0], pixels) for item, some in items for pixels in some if item.gold[0] in stage.labels]
+    logits = stage.logits([pixels for _, pixels in pairs])
+    return logits, np.array([stage.labels.index(name) for name, _ in pairs]), False
 
 
 def evaluate_images(stage: ImageClassifier, records: Gold) -> Scores:
@@ -97,9 +118,9 @@ def _read_items(stage: ImageClassifier, items: Sequence[_Item]) -> list[tuple[_I
     return made
 
 
-def _collate(stage: ImageClassifier, batch: Sequence[tuple[NDArray[np.uint8], torch.Tensor]]) -> dict[str, Any]:
+def _collate(stage: ImageClassifier, batch: Sequence[tuple[NDArray[np.uint8], torch.Tensor]]) -> Batch:
     pixels = model_inputs(stage.processor, [picture for picture, _ in batch])
-    return {"pixel_values": pixels, "labels": torch.stack([aim for _, aim in batch])}
+    return {"parts": [{"pixel_values": pixels}], "labels": torch.stack([aim for _, aim in batch])}
 
 
 def _score(stage: ImageClassifier, items: Sequence[tuple[_Item, list[NDArray[np.uint8]]]]) -> Scores:

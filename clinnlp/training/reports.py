@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import set_seed
 
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
-from clinnlp.training.fit import FitReport, FitTask, Gold, fit_task, read_gold
-from clinnlp.training.gold import gold_names, targets
+from clinnlp.training.fit import Gold, read_gold
+from clinnlp.training.gold import gold_names, refuse_single_class, targets
+from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
+from clinnlp.training.sampling import rarest, resampled
 from clinnlp.training.scores import Scores
+from clinnlp.training.task import Batch, HeadTask
 
 if TYPE_CHECKING:
     from clinnlp.stages.reports import ReportClassifier
 
-__all__ = ["evaluate_reports", "fit_reports"]
+__all__ = ["evaluate_reports", "report_task"]
 
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
@@ -46,40 +48,70 @@ class _Report:
         return sum(len(row) for row in self.rows)
 
 
-def fit_reports(stage: ReportClassifier, train: Gold, dev: Gold | None, config: FitConfig | None) -> FitReport:
-    """Fine-tune a report classifier in place, by the loss of each report's averaged logits.
+def report_task(
+    stage: ReportClassifier, records: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig
+) -> HeadTask:
+    """Give what a report classifier learns from gold labels: the loss of each report's averaged logits.
 
     The head learns at ten times the encoder's rate, where the configuration does not say otherwise.
 
     Where the reports of a batch are too long together, windows of the longest are left out by chance, others each
-    time. See `ReportClassifier.fit`.
+    time.
+
+    Raises
+    ------
+    TrainingError
+        If there is no gold, it has labels that the head does not know, or all of it is the same.
     """
-    config = config or FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3)
-    if config.head_learning_rate is None:
-        config = replace(config, head_learning_rate=_HEAD_RATE * config.learning_rate)
-    records, gold = _labelled(stage, train)
-    aims = targets(gold, records, stage.labels, stage.multi_label, stage.name)
-    development = None if dev is None else read_gold(dev)
-    set_seed(config.seed)
-    model: Any = stage.model
-    examples = _examples(stage, records, aims)
-    task = FitTask(
-        model=model,
+    labelled, gold = _labelled(stage, records)
+    aims = targets(gold, labelled, stage.labels, stage.multi_label, stage.name)
+    refuse_single_class(gold, stage)
+    if dev is not None:
+        _labelled(stage, dev)
+    examples = _examples(stage, labelled, aims)
+    wordless = len(labelled) - len(examples)
+    counts = Counter(name for names in gold for name in set(names))
+    weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
+    loss = ClassificationLoss(config, stage.multi_label, weights)
+    if config.resample is not None:
+        names = [[stage.labels[i] for i in _classes(item.target)] for item in examples]
+        examples = [examples[i] for i in resampled(rarest(names), config.resample, config.seed)]
+
+    def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
+        probabilities = [_to_probabilities(_pooled(parts, batch), stage.multi_label) for parts in taught]
+        teacher = torch.stack(probabilities).mean(0) if probabilities else None
+        return loss(_pooled(outputs, batch), batch["labels"], teacher)
+
+    return HeadTask(
+        stage=stage,
+        head=stage.head,
         examples=examples,
         lengths=[_TOKENS] * len(examples),
-        collate=lambda items: _collate(stage, items, config, model.training),
-        evaluate=None if development is None else lambda: evaluate_reports(stage, development),
-        loss=_multi_label_loss if stage.multi_label else _single_label_loss,
+        collate=lambda items, chance: _collate(stage, items, config, chance),
+        loss=give_loss,
+        evaluate=None if dev is None else lambda: evaluate_reports(stage, dev),
+        logits=None if dev is None else lambda: _report_logits(stage, dev),
+        head_rate=config.head_learning_rate or _HEAD_RATE * config.learning_rate,
+        records=len(labelled),
+        notes=[f"{wordless} training records have no word, and were left out"] if wordless else [],
     )
-    if development is not None:
-        _labelled(stage, development)
-    stage.weights_changed = True
-    report = fit_task(task, config)
-    if wordless := len(records) - len(examples):
-        report.notes.append(f"{wordless} training records have no word, and were left out")
-    if config.output is not None:
-        report.folder = stage.save(Path(config.output))
-    return report
+
+
+def _classes(target: torch.Tensor) -> list[int]:
+    return target.nonzero().flatten().tolist() if target.ndim else [int(target)]
+
+
+def _to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
+    return logits.float().sigmoid() if multi_label else logits.float().softmax(dim=-1)
+
+
+def _report_logits(stage: ReportClassifier, records: Sequence[Record]) -> tuple[Any, Any, bool]:
+    """Give the logits of records and their gold."""
+    items, gold = _labelled(stage, records)
+    logits, empty = stage.pooled_logits([record.view.text for record in items])
+    known = [i for i, names in enumerate(gold) if not empty[i] and set(names) <= set(stage.labels)]
+    aims = targets([gold[i] for i in known], [items[i] for i in known], stage.labels, stage.multi_label, stage.name)
+    return logits[known], aims.numpy(), stage.multi_label
 
 
 def evaluate_reports(stage: ReportClassifier, records: Gold) -> Scores:
@@ -105,19 +137,21 @@ def _labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], lis
 
 def _examples(stage: ReportClassifier, records: Sequence[Record], aims: torch.Tensor) -> list[_Report]:
     reports = [_Report([], [], aim) for aim in aims]
-    for owner, share, row in zip(*stage.cut([record.view.text for record in records]), strict=True):
-        reports[owner].rows.append(row)
-        reports[owner].shares.append(share)
+    windows = stage.windows
+    for report, paragraphs in zip(reports, windows.paragraphs(record.view.text for record in records), strict=True):
+        for window in windows.windows(paragraphs):
+            report.rows.append(windows.input_ids(paragraphs[window.paragraph], window))
+            report.shares.append(window.keep_end - window.keep_start)
     return [report for report in reports if report.rows]
 
 
-def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfig, training: bool) -> dict[str, Any]:
+def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfig, chance: torch.Generator) -> Batch:
     """Make a batch of reports: their windows in parts of like length, and which of them are whose."""
     level = _level([len(report) for report in items], _LONGEST * config.batch_tokens)
     windows = [
         (report.rows[i], float(report.shares[i]), number)
         for number, report in enumerate(items)
-        for i in _chosen_windows(report, level)
+        for i in _chosen_windows(report, level, chance)
     ]
     windows.sort(key=lambda window: -len(window[0]))
     parts: list[list[list[int]]] = []
@@ -127,8 +161,8 @@ def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfi
         else:
             parts.append([row])
     padded = [stage.windows.pad(part) for part in parts]
-    for part in padded if training else ():
-        hide_words(part, stage.windows, config.mask_words)
+    for part in padded if config.freeze is None else ():
+        hide_words(part, stage.windows, config.mask_words, chance)
     return {
         "parts": padded,
         "owners": torch.tensor([owner for _, _, owner in windows]),
@@ -147,12 +181,12 @@ def _level(sizes: Sequence[int], budget: int) -> int:
     return max(sizes)
 
 
-def _chosen_windows(report: _Report, budget: int) -> list[int]:
+def _chosen_windows(report: _Report, budget: int, chance: torch.Generator) -> list[int]:
     if len(report) <= budget:
         return list(range(len(report.rows)))
     chosen: list[int] = []
     total = 0
-    for i in torch.randperm(len(report.rows)).tolist():
+    for i in torch.randperm(len(report.rows), generator=chance).tolist():
         total += len(report.rows[i])
         if chosen and total > budget:
             break
@@ -160,18 +194,10 @@ def _chosen_windows(report: _Report, budget: int) -> list[int]:
     return sorted(chosen)
 
 
-def _pooled_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+def _pooled(outputs: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
     """Average the logits of each report's windows, weighted by their shares; shape (reports, labels)."""
-    logits = torch.cat([model(**part).logits for part in batch["parts"]])
+    logits = torch.cat(list(outputs))
     shares, owners = batch["shares"].to(logits.dtype), batch["owners"]
     size = len(batch["labels"])
     sums = logits.new_zeros((size, logits.shape[1])).index_add(0, owners, logits * shares[:, None])
     return sums / logits.new_zeros(size).index_add(0, owners, shares)[:, None]
-
-
-def _single_label_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    return torch.nn.functional.cross_entropy(_pooled_logits(model, batch), batch["labels"])
-
-
-def _multi_label_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    return torch.nn.functional.binary_cross_entropy_with_logits(_pooled_logits(model, batch), batch["labels"])

@@ -15,6 +15,9 @@ from clinnlp.record import Entity, Record
 from clinnlp.stages.entities import find_words
 from clinnlp.training.batches import hide_words
 from clinnlp.training.gold import longest_spans
+from clinnlp.training.losses import IGNORED
+from clinnlp.training.sampling import rarest, resampled
+from clinnlp.training.task import Batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenExamples", "tag_numbers", "tag_words"]
 
-_IGNORED = -100
-
 
 @dataclass(slots=True)
 class _Window:
@@ -36,6 +37,13 @@ class _Window:
     labels: NDArray[np.int64]
     start: int
     end: int
+
+    @property
+    def own(self) -> NDArray[np.int64]:
+        """The labels of its words."""
+        labels = self.labels[self.start : self.end]
+        kept: NDArray[np.int64] = labels[labels != IGNORED]
+        return kept
 
 
 class TokenExamples:
@@ -50,7 +58,8 @@ class TokenExamples:
     records : sequence of Record
         With gold entities.
     config : FitConfig
-        `mask_words` and `plant_entities` are used.
+        `mask_words`, `plant_entities`, `resample` and `freeze` are used; for a frozen encoder windows stay as they
+        are.
     """
 
     def __init__(self, stage: EntityExtractor, records: Sequence[Record], config: FitConfig) -> None:
@@ -64,7 +73,7 @@ class TokenExamples:
             gold = longest_spans(record.entities)
             held = 0
             for paragraph, words in zip(paragraphs, find_words(record, paragraphs), strict=True):
-                labels = np.full(len(paragraph.ids), _IGNORED, dtype=np.int64)
+                labels = np.full(len(paragraph.ids), IGNORED, dtype=np.int64)
                 tags, places = tag_words(words, gold, self.numbers)
                 labels[words.first] = tags
                 held += len(places)
@@ -75,6 +84,15 @@ class TokenExamples:
                 for start, end in window_ranges(len(paragraph.ids), self.windows.content, 0):
                     self.items.append(_Window(paragraph.ids, labels, start, end))
             self.lost += len(record.entities) - held
+        self.counts = np.bincount(
+            np.concatenate([item.own for item in self.items] or [np.empty(0, dtype=np.int64)]),
+            minlength=len(stage.scheme.tags),
+        )
+        if config.resample is not None:
+            types = [
+                [stage.scheme.types[i] for i in np.unique(item.own) if stage.scheme.types[i]] for item in self.items
+            ]
+            self.items = [self.items[i] for i in resampled(rarest(types), config.resample, config.seed)]
 
     @property
     def lengths(self) -> list[int]:
@@ -82,43 +100,47 @@ class TokenExamples:
         special = len(self.windows.prefix) + len(self.windows.suffix)
         return [item.end - item.start + special for item in self.items]
 
-    def collate(self, items: Sequence[_Window]) -> dict[str, torch.Tensor]:
+    def collate(self, items: Sequence[_Window], chance: torch.Generator) -> Batch:
         """Make a padded batch of windows."""
         prefix, suffix = self.windows.prefix, self.windows.suffix
-        pairs = [self._planted(*_moved(item)) for item in items]
-        batch = self.windows.pad([[*prefix, *ids.tolist(), *suffix] for ids, _ in pairs])
-        labels = torch.full(batch["input_ids"].shape, _IGNORED, dtype=torch.long)
+        if self.config.freeze is None:
+            pairs = [self._planted(*_moved(item, chance), chance) for item in items]
+        else:
+            pairs = [(item.ids[item.start : item.end], item.labels[item.start : item.end]) for item in items]
+        part = self.windows.pad([[*prefix, *ids.tolist(), *suffix] for ids, _ in pairs])
+        labels = torch.full(part["input_ids"].shape, IGNORED, dtype=torch.long)
         for i, (ids, row) in enumerate(pairs):
             labels[i, len(prefix) : len(prefix) + len(ids)] = torch.from_numpy(row)
-        hide_words(batch, self.windows, self.config.mask_words)
-        return {**batch, "labels": labels}
+        if self.config.freeze is None:
+            hide_words(part, self.windows, self.config.mask_words, chance)
+        return {"parts": [part], "labels": labels}
 
     def _planted(
-        self, ids: NDArray[np.int32], labels: NDArray[np.int64]
+        self, ids: NDArray[np.int32], labels: NDArray[np.int64], chance: torch.Generator
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Put a gold mention from elsewhere before a word outside of all entities, for a share of the windows."""
+        share = self.config.plant_entities
         outside = np.flatnonzero(labels == self.numbers["O", ""])
-        if not self.config.plant_entities or float(torch.rand(())) >= self.config.plant_entities or not len(outside):
+        if not share or float(torch.rand((), generator=chance)) >= share or not len(outside):
             return ids, labels
         names = sorted(self.mentions)
-        mentions = self.mentions[names[_below(len(names))]]
-        mention_ids, mention_labels = mentions[_below(len(mentions))]
-        at = outside[_below(len(outside))]
+        mentions = self.mentions[names[_below(len(names), chance)]]
+        mention_ids, mention_labels = mentions[_below(len(mentions), chance)]
+        at = outside[_below(len(outside), chance)]
         size = max(len(ids), self.windows.content)
         planted_ids = np.concatenate([ids[:at], mention_ids, ids[at:]])[:size]
         return planted_ids, np.concatenate([labels[:at], mention_labels, labels[at:]])[:size]
 
 
-def _moved(item: _Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _moved(item: _Window, chance: torch.Generator) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     length = item.end - item.start
-    shift = _below(2 * (length // 2) + 1) - length // 2
+    shift = _below(2 * (length // 2) + 1, chance) - length // 2
     start = min(max(item.start + shift, 0), len(item.ids) - length)
     return item.ids[start : start + length], item.labels[start : start + length]
 
 
-def _below(limit: int) -> int:
-    # torch's generator: its state is in the Trainer's checkpoints.
-    return int(torch.randint(limit, ()))
+def _below(limit: int, chance: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=chance))
 
 
 def tag_numbers(scheme: LabelScheme) -> dict[tuple[str, str], int]:

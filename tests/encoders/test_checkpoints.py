@@ -9,7 +9,7 @@ from tiny import save_classifier, tiny_base
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from clinnlp.encoders.checkpoints import load_config, load_onto_base, quiet
+from clinnlp.encoders.loading import load_config, load_onto_base, quiet
 from clinnlp.errors import CheckpointError
 from clinnlp.stages import ImageClassifier
 

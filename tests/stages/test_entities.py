@@ -177,9 +177,9 @@ def test_special_tokens_in_a_note_are_plain_text(lexicon: Path) -> None:
 
 def test_building_a_stage_reads_no_weights_and_warming_up_does(lexicon: Path) -> None:
     stage = EntityExtractor.from_pretrained(lexicon)
-    assert stage._model is None
+    assert stage._head is None
     stage.warm_up()
-    assert stage._model is not None
+    assert stage._head is not None
 
 
 @pytest.mark.parametrize("labels", [["O", "I-Drug"], ["O", "B-Drug", "I-Drug", "E-Drug", "S-Drug"], ["Drug", "O"]])
@@ -211,7 +211,7 @@ def test_a_pipeline_saves_and_loads_the_stage_with_its_settings(lexicon: Path, t
     again = clinnlp.load(tmp_path / "saved")
     stage = again["drugs"]
     assert isinstance(stage, EntityExtractor)
-    assert (stage.window, stage.overlap, stage.name) == (40, 10, "drugs")
+    assert (stage.encoder.window, stage.encoder.overlap, stage.name) == (40, 10, "drugs")
     assert spans(again(NOTE)) == spans(nlp(NOTE))
 
 
@@ -232,9 +232,9 @@ def test_a_new_head_is_pickled_with_its_weights(tmp_path: Path) -> None:
 def test_from_base_never_takes_over_an_old_head(lexicon: Path) -> None:
     stage = EntityExtractor.from_base(lexicon, ["Symptom", "Drug"])
     old = AutoModelForTokenClassification.from_pretrained(lexicon)
-    assert not (stage.model.classifier.weight == old.classifier.weight).all()
+    assert not (stage.head.classifier.weight == old.classifier.weight).all()
     assert (
-        stage.model.base_model.embeddings.word_embeddings.weight == old.base_model.embeddings.word_embeddings.weight
+        stage.encoder.model.embeddings.word_embeddings.weight == old.base_model.embeddings.word_embeddings.weight
     ).all()
 
 

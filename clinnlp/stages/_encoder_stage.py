@@ -1,0 +1,224 @@
+"""What stages with a head on a text encoder have in common: their weights, shared or their own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from clinnlp.encoders.checkpoints import find_checkpoint, find_head
+from clinnlp.encoders.encoder import TextEncoder
+from clinnlp.encoders.loading import load_config, load_model
+from clinnlp.encoders.text import TextWindows, check_sizes
+from clinnlp.errors import CheckpointError
+from clinnlp.stage import Stage
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from clinnlp.training.config import FitConfig
+    from clinnlp.training.fit import FitReport
+
+__all__ = ["EncoderStage"]
+
+
+class EncoderStage(Stage):
+    """A stage that learns: a head of transformers on a text encoder, which other stages may share.
+
+    Subclasses name the `auto_class` of the whole model, and say in `_new_settings` what a new head's configuration is.
+
+    Parameters
+    ----------
+    checkpoint : str, Path or TextEncoder
+        Of the whole model; where the head is new or has a folder of its own, of the encoder. Nothing is read before
+        the first use.
+    head : str or Path, optional
+        Folder of the head alone.
+    window, overlap, batch_tokens, device
+        As for `TextEncoder`; not used where one is given.
+    name : str, optional
+    """
+
+    auto_class: ClassVar[str] = ""
+    encoder_settings: ClassVar[tuple[str, ...]] = ("window", "overlap", "batch_tokens")
+    """Settings that belong to the encoder, and are saved with it where it is shared."""
+
+    def __init__(
+        self,
+        checkpoint: str | Path | TextEncoder,
+        *,
+        head: str | Path | None,
+        new: bool,
+        window: int,
+        overlap: int,
+        batch_tokens: int,
+        device: str | None,
+        name: str | None,
+    ) -> None:
+        super().__init__(name)
+        check_sizes(self.name, window=window, overlap=overlap, batch_tokens=batch_tokens)
+        if not isinstance(checkpoint, TextEncoder):
+            checkpoint = TextEncoder(str(checkpoint), window, overlap, batch_tokens, device)
+        self._encoder: TextEncoder = checkpoint
+        checkpoint.users.add(self)
+        self.checkpoint = checkpoint.checkpoint
+        self.head_checkpoint = None if head is None else str(head)
+        self.head_changed = new
+        self._is_new = new
+        self._head: PreTrainedModel | None = None
+        self.fitted: FitReport | None = None
+        """How the stage was last fitted."""
+
+    @classmethod
+    def _pretrained(cls, checkpoint: str | Path, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Find a head and its encoder: in a pipeline, the first stage of this kind."""
+        encoder, head, settings = find_head(checkpoint, cls.kind)
+        return encoder, {**settings, "head": head, **options}
+
+    @staticmethod
+    def _base(base: str | Path | TextEncoder) -> str | TextEncoder:
+        return base if isinstance(base, TextEncoder) else find_checkpoint(base)
+
+    @classmethod
+    def load(
+        cls, config: Mapping[str, Any], folder: Path | None = None, encoder: TextEncoder | None = None
+    ) -> EncoderStage:
+        """Make the stage from a saved pipeline's settings, its folder, and the encoder that it shares, if it does."""
+        if folder is None:
+            raise CheckpointError(f"a stage of kind {cls.kind!r} needs the folder of its weights")
+        if encoder is None:
+            return cls(folder, **config)
+        return cls(encoder, head=folder, **config)
+
+    def config(self) -> dict[str, Any]:
+        """Give the settings that differ from the defaults."""
+        defaults = inspect.signature(type(self).__init__).parameters
+        given = {name: getattr(self.encoder, name) for name in self.encoder_settings}
+        given.update({name: getattr(self, name) for name in self._own_settings()})
+        return {name: value for name, value in given.items() if value != defaults[name].default}
+
+    def _own_settings(self) -> tuple[str, ...]:
+        return ()
+
+    def _new_settings(self) -> dict[str, Any]:
+        """Give what the configuration of a new head says."""
+        raise NotImplementedError
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The encoder under the head."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: TextEncoder) -> None:
+        self._encoder.users.discard(self)
+        self._encoder = encoder
+        encoder.users.add(self)
+
+    @property
+    def windows(self) -> TextWindows:
+        """The tokenizer and the windows of the encoder."""
+        return self.encoder.windows
+
+    @property
+    def head_config(self) -> PretrainedConfig:
+        """The configuration of the head, as it was saved."""
+        return load_config(self.head_checkpoint or self.checkpoint)
+
+    @property
+    def head(self) -> PreTrainedModel:
+        """The head: a model of transformers without its encoder, loaded at first use, on the encoder's device."""
+        if self._head is None:
+            self._head = self._load_head().to(next(self.encoder.model.parameters()).device)
+        return self._head
+
+    def _load_head(self) -> Any:
+        import transformers
+
+        from clinnlp.encoders.model_heads import new_head, split_model
+        from clinnlp.encoders.saving import load_head
+
+        auto_class = getattr(transformers, self.auto_class)
+        if self._is_new:
+            config = load_config(self.checkpoint, **self._new_settings())
+            return new_head(auto_class, config, self.encoder.pooler, self.checkpoint)
+        if self.head_checkpoint is not None:
+            return load_head(auto_class, self.head_checkpoint, self.checkpoint)
+        model = load_model(auto_class, self.checkpoint)
+        self.encoder.adopt(split_model(model, self.checkpoint))
+        return model
+
+    def default_fit_config(self) -> FitConfig:
+        """Give the settings of a `fit` without any."""
+        from clinnlp.training.config import FitConfig
+
+        return FitConfig()
+
+    def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Give what is kept of the head's outputs: its logits."""
+        from clinnlp.encoders.model_heads import head_logits
+
+        return head_logits(self.head, states, mask)
+
+    def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Give the logits of the head for a padded batch, with encoder and head as they are."""
+        from clinnlp.encoders.model_heads import head_logits
+
+        inputs = self.encoder.to_device(part)
+        return head_logits(self.head, self.encoder.states(inputs), inputs["attention_mask"])
+
+    @property
+    def weights_changed(self) -> bool:
+        """Whether the weights in memory are not those that were read."""
+        return self.head_changed or self.encoder.changed
+
+    @property
+    def weight_folders(self) -> list[str]:
+        """Where the weights were read from."""
+        return [self.checkpoint, *([self.head_checkpoint] if self.head_checkpoint is not None else [])]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Give the weights of encoder and head, under the names that the whole model of transformers has for them."""
+        from clinnlp.encoders.model_heads import joined_state
+
+        head = self.head
+        return joined_state(self.encoder.model, head)
+
+    def warm_up(self) -> None:
+        """Load tokenizer and weights."""
+        _ = self.windows, self.head
+        self.encoder.warm_up()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Whoever unpickles reads weights that have not changed from the checkpoint.
+        return self.__dict__ if self.head_changed else {**self.__dict__, "_head": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._encoder.users.add(self)
+
+    def save(self, folder: str | Path, dtype: str = "float32") -> Path:
+        """Write encoder and head as one checkpoint, which plain transformers opens with the stage's `auto_class`.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Appears whole or not at all.
+        dtype : {"float32", "float16", "bfloat16"}
+            How the weights are written.
+        """
+        from clinnlp.encoders.saving import save_checkpoint
+
+        state = self.state_dict()
+        return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state)
+
+    def save_head(self, folder: str | Path, dtype: str = "float32") -> Path:
+        """Write the head alone, for a pipeline that saves the encoder once for all heads on it."""
+        from clinnlp.encoders.saving import save_head
+
+        return save_head(self._saved_head(), folder, dtype)
+
+    def _saved_head(self) -> Any:
+        return self.head

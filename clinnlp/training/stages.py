@@ -1,0 +1,190 @@
+"""Fine-tuning of one stage, and of all that learn in a pipeline together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import set_seed
+
+from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.pipeline import Pipeline
+from clinnlp.record import Record
+from clinnlp.training.calibration import fit_temperature
+from clinnlp.training.config import FitConfig
+from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
+from clinnlp.training.task import HeadTask
+
+if TYPE_CHECKING:
+    from clinnlp.stage import Stage
+
+__all__ = ["fit_pipeline", "fit_stage"]
+
+
+def fit_stage(
+    stage: Any,
+    train: Gold,
+    dev: Gold | None = None,
+    config: FitConfig | None = None,
+    teacher: Stage | Sequence[Stage] | None = None,
+) -> FitReport:
+    """Fine-tune one stage in place; see the `fit` of each.
+
+    Where other stages share its encoder it gets a copy of its own, unless the encoder is frozen.
+
+    Parameters
+    ----------
+    stage : Stage
+        With a `fit_task` that makes its `HeadTask`.
+    train, dev : sequence of Record or datasets.Dataset
+    config : FitConfig, optional
+        By default the stage's own.
+    teacher : Stage or sequence of Stage, optional
+        Stages of the same kind and labels, whose probabilities are learned beside the gold: see `FitConfig.distill`.
+
+    Raises
+    ------
+    TrainingError
+        If the gold does not fit the stage, or as `clinnlp.training.fit.fit_heads` raises.
+    """
+    config = config or stage.default_fit_config()
+    records, development = read_gold(train), None if dev is None else read_gold(dev)
+    set_seed(config.seed)
+    notes: list[str] = []
+    if config.freeze is None and stage.encoder is not None and len(stage.encoder.users) > 1:
+        stage.encoder = stage.encoder.copy()
+        notes.append("the encoder was shared: this stage has a copy of its own now, and the others the one from before")
+    task: HeadTask = stage.fit_task(records, development, config)
+    task.teachers = _teachers(stage, teacher)
+    report = fit_heads([task], stage.encoder, config)
+    report.notes = notes + report.notes
+    _finish(report, [task], config)
+    if config.output is not None:
+        report.folder = stage.save(Path(config.output))
+        _draw(report)
+    return report
+
+
+def fit_pipeline(
+    pipeline: Pipeline,
+    train: Gold | Mapping[str, Gold],
+    dev: Gold | Mapping[str, Gold] | None = None,
+    config: FitConfig | None = None,
+) -> FitReport:
+    """Fine-tune the heads of a pipeline that share an encoder, together; see `Pipeline.fit`."""
+    config = config or FitConfig()
+    learning = [stage for stage in pipeline.stages.values() if stage.encoder is not None and hasattr(stage, "fit_task")]
+    given = _by_stage(learning, train, "train")
+    judged = _by_stage(learning, dev, "dev") if dev is not None else {}
+    stages = [stage for stage in learning if given.get(stage.name)]
+    _check_joint(pipeline, stages, config)
+    encoder = stages[0].encoder
+    set_seed(config.seed)
+    notes: list[str] = []
+    idle = [stage.name for stage in learning if stage.encoder is encoder and stage not in stages]
+    if idle and config.freeze is None:
+        notes.append(f"nothing was given for {', '.join(idle)}: their heads are on an encoder that has changed")
+    names = list(pipeline.stages)
+    tasks: list[HeadTask] = []
+    for stage in stages:
+        before = [s for s in list(pipeline.stages.values())[: names.index(stage.name)] if s not in learning]
+        records, development = _prepared(given[stage.name], before), _prepared(judged.get(stage.name), before)
+        tasks.append(stage.fit_task(records or [], development or None, config))
+    report = fit_heads(tasks, encoder, config)
+    report.notes = notes + report.notes
+    _finish(report, tasks, config)
+    if config.output is not None:
+        report.folder = pipeline.save(config.output)
+        _draw(report)
+    return report
+
+
+def _by_stage(stages: Sequence[Any], gold: Any, what: str) -> dict[str, list[Record]]:
+    """Give the gold of each stage: that which is given for it, or what of all records has some for it."""
+    names = [stage.name for stage in stages]
+    if isinstance(gold, Mapping):
+        if unknown := sorted(set(gold) - set(names)):
+            raise TrainingError(f"{what} is given for {unknown[0]!r}: the stages that learn are {', '.join(names)}")
+        return {name: read_gold(records) for name, records in gold.items()}
+    records = read_gold(gold)
+    return {s.name: [r for r in records if s.has_gold(r)] for s in stages}
+
+
+def _check_joint(pipeline: Pipeline, stages: Sequence[Stage], config: FitConfig) -> None:
+    if not stages:
+        raise TrainingError(
+            f"no stage of {pipeline.name} on a text encoder has gold: give records with entities or labels"
+        )
+    apart = [stage.name for stage in stages if stage.encoder is not stages[0].encoder]
+    if apart:
+        raise TrainingError(
+            f"{stages[0].name!r} and {apart[0]!r} do not share an encoder: make both from the same base with the same"
+            " windows, or fit each alone"
+        )
+    if unknown := sorted(set(config.mixing or {}) - {stage.name for stage in stages}):
+        raise TrainingError(f"FitConfig: mixing names {unknown[0]!r}: fitted are {', '.join(s.name for s in stages)}")
+
+
+def _prepared(records: Sequence[Record] | None, before: Sequence[Stage]) -> list[Record] | None:
+    """Run the earlier stages over copies of the records, so that training reads what the pipeline will read."""
+    if records is None or not before:
+        return None if records is None else list(records)
+    return list(Pipeline(before).pipe(record.copy() for record in records))
+
+
+def _teachers(stage: Any, teacher: Any) -> list[Any]:
+    given = [] if teacher is None else list(teacher) if isinstance(teacher, Sequence) else [teacher]
+    teachers = [one for each in given for one in (each, *getattr(each, "members", ()))]
+    for one in teachers:
+        if type(one) is not type(stage) or list(one.labels) != list(stage.labels):
+            raise TrainingError(
+                f"stage {stage.name!r}: a teacher must be of its kind and have its labels in its order:"
+                f" {', '.join(stage.labels)}"
+            )
+        if one.encoder is not None and one.windows.tokenizer.get_vocab() != stage.windows.tokenizer.get_vocab():
+            raise TrainingError(f"stage {stage.name!r}: a teacher must have its vocabulary, to read the same pieces")
+        one.warm_up()
+    return teachers
+
+
+def _finish(report: FitReport, tasks: Sequence[HeadTask], config: FitConfig) -> None:
+    """Calibrate and judge the stages with the weights that were kept."""
+    for task in tasks:
+        if config.calibrate and task.logits is not None:
+            logits, targets, multi_label = task.logits()
+            temperature = fit_temperature(logits, targets, multi_label=multi_label)
+            _cool(task.head, temperature)
+            report.temperatures[task.name] = temperature
+        if task.evaluate is not None:
+            report.scores[task.name] = task.evaluate()
+        encoder = task.stage.encoder
+        report.base = str(encoder.checkpoint if encoder is not None else task.stage.checkpoint or "")
+        task.stage.fitted = report
+    if report.scores:
+        single = next(iter(report.scores.values())).primary
+        report.metric = single if len(tasks) == 1 else "primary"
+
+
+def _cool(head: Any, temperature: float) -> None:
+    """Divide a head's logits by a temperature, in the weights of its last layer."""
+    import torch
+
+    linear = [module for module in head.modules() if isinstance(module, torch.nn.Linear)]
+    last = [layer for layer in linear if layer.out_features == head.config.num_labels]
+    if not last:
+        raise TrainingError(f"{type(head).__name__} has no linear layer of labels: fit it without calibrate")
+    with torch.no_grad():
+        for parameter in last[-1].parameters():
+            parameter.div_(temperature)
+
+
+def _draw(report: FitReport) -> None:
+    """Draw the learning curve beside what was saved, where matplotlib is installed."""
+    from clinnlp.training.curve import write_learning_curve
+
+    assert report.folder is not None
+    try:
+        write_learning_curve(report.history, report.folder / "learning_curve.png", metric=report.metric)
+    except MissingPackageError as error:
+        report.notes.append(f"no learning curve was drawn: {error}")
