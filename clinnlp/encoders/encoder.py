@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+import numpy as np
+
 from clinnlp.encoders.loading import load_config, load_encoder, load_tokenizer, pick_device
 from clinnlp.encoders.shared import SharedPass, current_pass
 from clinnlp.encoders.text import Paragraph, TextWindows, Window
@@ -16,7 +18,6 @@ from clinnlp.encoders.windows import batch_by_length
 from clinnlp.errors import StageError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
@@ -42,6 +43,20 @@ class Encoded:
     paragraphs: list[Paragraph]
     windows: list[Window]
     outputs: dict[Any, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+    def central(self, stage: Any) -> list[NDArray[np.float32]]:
+        """Join a stage's outputs of pieces over windows: of each piece the row of its most central copy.
+
+        Returns
+        -------
+        list of ndarray of float32, shape (pieces, outputs)
+            For each paragraph.
+        """
+        rows: list[list[NDArray[np.float32]]] = [[] for _ in self.paragraphs]
+        for window, output in zip(self.windows, self.outputs[stage], strict=True):
+            rows[window.paragraph].append(output[window.keep_start - window.start : window.keep_end - window.start])
+        width = self.outputs[stage][0].shape[1] if self.windows else 0
+        return [np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32) for parts in rows]
 
 
 class TextEncoder:

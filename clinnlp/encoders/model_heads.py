@@ -152,5 +152,5 @@ def new_head(auto_class: Any, config: PretrainedConfig, pooler: nn.Module | None
 
 def joined_state(encoder: nn.Module, head: Any) -> dict[str, torch.Tensor]:
     """Give the weights of encoder and head under the names that the whole model has for them."""
-    prefix = head.base_model_prefix
+    prefix = getattr(head, "base_model_prefix", "encoder")
     return {**{f"{prefix}.{name}": tensor for name, tensor in encoder.state_dict().items()}, **head.state_dict()}

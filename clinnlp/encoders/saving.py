@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ from clinnlp.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig
 
-__all__ = ["check_dtype", "load_head", "save_checkpoint", "save_encoder", "save_head"]
+__all__ = ["check_dtype", "load_head", "save_checkpoint", "save_encoder", "save_head", "save_with_encoder"]
 
 # What another checkpoint may have left in the folder, and transformers would read with this one.
 _STALE = (
@@ -85,23 +85,38 @@ def save_encoder(encoder: Any, folder: str | Path, dtype: str = "float32") -> Pa
 
 def save_head(head: Any, folder: str | Path, dtype: str = "float32") -> Path:
     """Write the weights of a head and its configuration, without the encoder; see `save_checkpoint`."""
-    from safetensors.torch import save_file
-
     check_dtype(dtype)
     with _written(Path(folder)) as new:
-        head.config.architectures = [type(head).__name__]
-        head.config.save_pretrained(new)
-        save_file(_as(head.state_dict(), dtype), new / _HEAD, metadata={"format": "pt"})
+        _put_head(head, new, dtype)
     return Path(folder)
 
 
-def load_head(auto_class: Any, folder: str, encoder: str) -> PreTrainedModel:
+def save_with_encoder(head: Any, encoder: Any, folder: str | Path, dtype: str = "float32") -> Path:
+    """Write an encoder, and beside it a head that transformers has no model for; see `save_checkpoint`."""
+    check_dtype(dtype)
+    with _written(Path(folder)) as new:
+        with quiet():
+            encoder.model.save_pretrained(new, state_dict=_as(encoder.model.state_dict(), dtype))
+        encoder.windows.tokenizer.save_pretrained(new)
+        _put_head(head, new, dtype)
+    return Path(folder)
+
+
+def _put_head(head: Any, folder: Path, dtype: str) -> None:
+    from safetensors.torch import save_file
+
+    head.config.architectures = [type(head).__name__]
+    head.config.save_pretrained(folder)
+    save_file(_as(head.state_dict(), dtype), folder / _HEAD, metadata={"format": "pt"})
+
+
+def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str) -> Any:
     """Read a head that `save_head` wrote, in 32-bit floats.
 
     Parameters
     ----------
-    auto_class : type
-        A class of transformers such as `AutoModelForTokenClassification`.
+    make : callable
+        Makes the head for a configuration.
     folder : str
     encoder : str
         Checkpoint of the encoder that it is put on.
@@ -113,8 +128,6 @@ def load_head(auto_class: Any, folder: str, encoder: str) -> PreTrainedModel:
     """
     from safetensors.torch import load_file
 
-    from clinnlp.encoders.model_heads import new_head
-
     ours, its = load_config(encoder), load_config(folder)
     for size in ("model_type", "hidden_size"):
         if getattr(ours, size, None) != getattr(its, size, None):
@@ -122,7 +135,7 @@ def load_head(auto_class: Any, folder: str, encoder: str) -> PreTrainedModel:
                 f"the head in {folder} was made for an encoder of {size} {getattr(its, size, None)}, and {encoder} has"
                 f" {getattr(ours, size, None)}: it is a head of another encoder"
             )
-    head = new_head(auto_class, its, None, folder)
+    head = make(its)
     try:
         head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / _HEAD).items()})
     except Exception as error:  # safetensors and torch each raise their own

@@ -27,7 +27,8 @@ __all__ = ["EncoderStage"]
 class EncoderStage(Stage):
     """A stage that learns: a head of transformers on a text encoder, which other stages may share.
 
-    Subclasses name the `auto_class` of the whole model, and say in `_new_settings` what a new head's configuration is.
+    Subclasses name the `auto_class` of the whole model, or else make the head in `_make_head`, and say in
+    `_new_settings` what a new head's configuration is.
 
     Parameters
     ----------
@@ -135,20 +136,29 @@ class EncoderStage(Stage):
         return self._head
 
     def _load_head(self) -> Any:
-        import transformers
-
-        from clinnlp.encoders.model_heads import new_head, split_model
         from clinnlp.encoders.saving import load_head
 
-        auto_class = getattr(transformers, self.auto_class)
         if self._is_new:
-            config = load_config(self.checkpoint, **self._new_settings())
-            return new_head(auto_class, config, self.encoder.pooler, self.checkpoint)
+            return self._make_head(load_config(self.checkpoint, **self._new_settings()))
         if self.head_checkpoint is not None:
-            return load_head(auto_class, self.head_checkpoint, self.checkpoint)
-        model = load_model(auto_class, self.checkpoint)
+            return load_head(self._make_head, self.head_checkpoint, self.checkpoint)
+        if not self.auto_class:
+            return load_head(self._make_head, self.checkpoint, self.checkpoint)
+        import transformers
+
+        from clinnlp.encoders.model_heads import split_model
+
+        model = load_model(getattr(transformers, self.auto_class), self.checkpoint)
         self.encoder.adopt(split_model(model, self.checkpoint))
         return model
+
+    def _make_head(self, config: PretrainedConfig) -> Any:
+        """Make a head with random weights; a subclass whose head is none of transformers' makes its own."""
+        import transformers
+
+        from clinnlp.encoders.model_heads import new_head
+
+        return new_head(getattr(transformers, self.auto_class), config, self.encoder.pooler, self.checkpoint)
 
     def default_fit_config(self) -> FitConfig:
         """Give the settings of a `fit` without any."""
@@ -202,6 +212,8 @@ class EncoderStage(Stage):
     def save(self, folder: str | Path, dtype: str = "float32") -> Path:
         """Write encoder and head as one checkpoint, which plain transformers opens with the stage's `auto_class`.
 
+        Of a head that transformers has no model for, the head lies beside the encoder.
+
         Parameters
         ----------
         folder : str or Path
@@ -209,8 +221,10 @@ class EncoderStage(Stage):
         dtype : {"float32", "float16", "bfloat16"}
             How the weights are written.
         """
-        from clinnlp.encoders.saving import save_checkpoint
+        from clinnlp.encoders.saving import save_checkpoint, save_with_encoder
 
+        if not self.auto_class:
+            return save_with_encoder(self._saved_head(), self.encoder, folder, dtype)
         state = self.state_dict()
         return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state)
 

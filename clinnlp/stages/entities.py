@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from clinnlp.encoders.bio import LabelScheme, bio_labels
-from clinnlp.encoders.encoder import Encoded, TextEncoder
+from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import name_labels
 from clinnlp.encoders.text import Paragraph
 from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
@@ -182,17 +182,9 @@ class EntityExtractor(EncoderStage):
         """
         encoded = self.encoder.read([record.view.text for record in records], self)
         for record, item in zip(records, encoded, strict=True):
-            central = self._central(item)
+            central = item.central(self)
             for words, rows in zip(find_words(record, item.paragraphs), central, strict=True):
                 yield record, words, rows[words.first]
-
-    def _central(self, item: Encoded) -> list[NDArray[np.float32]]:
-        """Give for each paragraph the outputs of its pieces' most central copies, shape (pieces, labels)."""
-        results = [np.empty((len(p.ids), len(self.scheme.tags)), dtype=np.float32) for p in item.paragraphs]
-        for window, rows in zip(item.windows, item.outputs[self], strict=True):
-            kept = slice(window.keep_start, window.keep_end)
-            results[window.paragraph][kept] = rows[window.keep_start - window.start : window.keep_end - window.start]
-        return results
 
     def _decode(self, log_probs: NDArray[np.float32], words: Words) -> list[Entity]:
         """Give the entities of a paragraph; the score is the mean over words of the probability of the type."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinnlp.encoders.checkpoints import find_checkpoint
+from clinnlp.encoders.checkpoints import find_checkpoint, find_head
 from clinnlp.encoders.heads import (
     LABEL_SET,
     check_labels,
@@ -119,8 +119,8 @@ class ImageClassifier(Stage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
-        found = find_checkpoint(checkpoint)
-        return cls(found, name=name or label_set_name(found), **options)
+        found, _, settings = find_head(checkpoint, cls.kind)
+        return cls(found, name=name or label_set_name(found), **{**settings, **options})
 
     @classmethod
     def from_base(
