@@ -218,6 +218,8 @@ def _gold(corpus: str, part: str, limit: int | None) -> list[Record]:
 def train(
     recipe: Annotated[str, typer.Argument(help="A train.yaml.")],
     output: Annotated[Text, typer.Option(help="Folder of the pipeline; by default that of the recipe.")] = None,
+    seed: Annotated[Number, typer.Option(help="In the place of the recipe's seeds.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where a run of the same recipe was cut off.")] = False,
     json: Json = False,
 ) -> None:
     """Train the stages of a recipe and save the pipeline with its card."""
@@ -227,7 +229,7 @@ def train(
         raise ConfigError(f"no recipe {recipe!r}: give the path of a train.yaml")
     from clinnlp.training.recipe import run
 
-    report = run(recipe, output)
+    report = run(recipe, output, seed, resume)
     stages = [
         {
             "stage": item.stage.name,

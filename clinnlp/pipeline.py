@@ -54,6 +54,8 @@ class Pipeline:
     ) -> None:
         self.name = name
         self.batch_size = _check_size(batch_size)
+        self.card: dict[str, str] = {}
+        """What the model card shall say, by heading: "data", "licence", "intended_use", "limits" and others."""
         self._stages: dict[str, Stage] = {}
         if isinstance(stages, (str, Mapping)) or not hasattr(stages, "__iter__"):
             raise PipelineError(f"give a pipeline a list of stages, not {type(stages).__name__}")
@@ -96,7 +98,9 @@ class Pipeline:
         for name in names:
             self[name]
         kept = [stage for name, stage in self._stages.items() if name not in names]
-        return Pipeline(kept, self.name, self.batch_size)
+        rest = Pipeline(kept, self.name, self.batch_size)
+        rest.card = dict(self.card)
+        return rest
 
     def warm_up(self) -> Pipeline:
         """Load what every stage needs, and give the pipeline back."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clinnlp.atomic import replace_folder
+from clinnlp.cards import keep_foreign, put_card, read_card
 from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, PIPELINE_FILE, saved_encoder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
@@ -31,7 +32,9 @@ _KEYS = ("clinnlp", "name", "batch_size", "encoders", "stages")
 _STAGE_KEYS = ("name", "stage", "config", "encoder", "weights")
 
 
-def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32") -> Path:
+def save_pipeline(
+    pipeline: Pipeline, folder: str | Path, dtype: str = "float32", encoder_of: str | None = None
+) -> Path:
     """Write `pipeline.yaml`, each encoder that stages share once, and a folder of weights for every stage with some.
 
     Of a stage that shares its encoder the folder holds the head alone, else a whole checkpoint. A failure leaves a
@@ -43,12 +46,17 @@ def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32"
     folder : str or Path
     dtype : {"float32", "float16", "bfloat16"}
         How weights are written.
+    encoder_of : str, optional
+        Name of the pipeline, in the folder beside this one or shipped, that has the encoder of all heads: it is named
+        in the file and not written again.
 
     Raises
     ------
     PipelineError
         If a stage has no registered name, so that no one could load it again, or its settings are not plain.
     """
+    from clinnlp.training.card import pipeline_card
+
     for stage in pipeline.stages.values():
         if not stage.kind or resolve(stage.kind) is not type(stage):
             raise PipelineError(
@@ -59,7 +67,7 @@ def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32"
     taken = {path.name.casefold() for path in folder.glob("*") if path.name not in ours} | {FILE}
     try:
         with replace_folder(folder, stale=map(escape, ours)) as new:
-            encoders = _save_encoders(pipeline, new, taken, dtype)
+            encoders = _save_encoders(pipeline, new, taken, dtype, encoder_of)
             names = {id(encoder): name for name, (encoder, _) in encoders.items()}
             entries = [_save_stage(stage, new, taken, dtype, names) for stage in pipeline.stages.values()]
             document: dict[str, Any] = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size}
@@ -67,25 +75,33 @@ def save_pipeline(pipeline: Pipeline, folder: str | Path, dtype: str = "float32"
                 document["encoders"] = {name: entry for name, (_, entry) in encoders.items()}
             document["stages"] = entries
             (new / FILE).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            put_card(new, pipeline_card(pipeline, folder, dtype))
+            for name in ours & {entry["weights"] for entry in entries if "weights" in entry}:
+                keep_foreign(folder / name, new / name)
     except OSError as error:
         raise PipelineError(f"cannot save a pipeline in {folder}: {error.strerror}") from error
     return folder
 
 
 def _save_encoders(
-    pipeline: Pipeline, folder: Path, taken: set[str], dtype: str
+    pipeline: Pipeline, folder: Path, taken: set[str], dtype: str, encoder_of: str | None
 ) -> dict[str, tuple[TextEncoder, dict[str, Any]]]:
     """Write each encoder that several stages share; give by name the encoder and its entry in the file."""
     from clinnlp.encoders.saving import save_encoder
 
     counts = Counter(id(stage.encoder) for stage in pipeline.stages.values() if hasattr(stage, "save_head"))
-    shared = {id(s.encoder): s.encoder for s in pipeline.stages.values() if counts[id(s.encoder)] > 1}
+    shared = {
+        id(s.encoder): s.encoder for s in pipeline.stages.values() if counts[id(s.encoder)] > (encoder_of is None)
+    }
     found: dict[str, tuple[TextEncoder, dict[str, Any]]] = {}
     for encoder in shared.values():
         name = _folder_name("encoder", taken)
-        save_encoder(encoder, folder / name, dtype)
         settings = {key: getattr(encoder, key) for key in ENCODER_SETTINGS}
-        found[name] = encoder, {"weights": name, **settings}
+        if encoder_of is None:
+            save_encoder(encoder, folder / name, dtype)
+            found[name] = encoder, {"weights": name, **settings}
+        else:
+            found[name] = encoder, {"pipeline": encoder_of, **settings}
     return found
 
 
@@ -158,9 +174,11 @@ def load(name: str | Path, stages: Mapping[str, Stage | Callable[[Record], Any]]
     if given:
         raise PipelineError(f"{path} has no stage {', '.join(map(repr, given))} to put yours in for")
     try:
-        return Pipeline(made, str(document.get("name", folder.name)), document.get("batch_size", 64))
+        pipeline = Pipeline(made, str(document.get("name", folder.name)), document.get("batch_size", 64))
     except ClinNLPError as error:
         raise PipelineError(f"{path}: {error}") from None
+    pipeline.card = read_card(folder).texts
+    return pipeline
 
 
 def _read(path: Path) -> dict[str, Any]:

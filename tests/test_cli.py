@@ -253,20 +253,20 @@ def test_train_hands_over_to_the_recipe(
     )
     asked: list[Any] = []
 
-    def fake(path: str, output: str | None) -> Any:
-        asked.append((path, output))
+    def fake(path: str, output: str | None, seed: int | None, resume: bool) -> Any:
+        asked.append((path, output, seed, resume))
         return SimpleNamespace(folder=Path("made"), fitted=[fitted], seconds=75.0)
 
     monkeypatch.setattr(recipe, "run", fake)
     path = tmp_path / "train.yaml"
     path.write_text("stages: []\n")
-    assert run("train", path, "--output", "made", "--json") == 0
+    assert run("train", path, "--output", "made", "--seed", "3", "--resume", "--json") == 0
     made = json.loads(capsys.readouterr().out)
     assert made["folder"] == "made"
     assert made["stages"][0]["scores"] == {"f1": 0.625}
     assert made["stages"][0]["dev_records"] == 40
     assert run("train", path) == 0
-    assert asked == [(str(path), "made"), (str(path), None)]
+    assert asked == [(str(path), "made", 3, True), (str(path), None, None, False)]
     assert "0.625" in capsys.readouterr().out
 
 

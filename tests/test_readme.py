@@ -1,4 +1,4 @@
-"""The README's Python is run as it stands, each block after those before it."""
+"""The Python of README and docs is run as it stands, each block after those before it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,32 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
-def test_every_snippet_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [
+        ("README.md", ["out/drugs/model.safetensors"]),
+        (
+            "docs/fine-tuning.md",
+            ["out/drugs/learning_curve.png", "out/drugs/README.md", "out/two-heads/topic/head.safetensors"],
+        ),
+    ],
+)
+def test_every_snippet_of_a_page_runs(
+    page: str, left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(snippets) >= 4
     names: dict[str, object] = {}
     for number, snippet in enumerate(snippets):
-        exec(compile(snippet, f"README.md snippet {number}", "exec"), names)
-    assert (tmp_path / "out" / "drugs" / "model.safetensors").is_file()
+        exec(compile(snippet, f"{page} snippet {number}", "exec"), names)
+    assert all((tmp_path / file).is_file() for file in left)
+
+
+def test_a_whole_fine_tune_takes_less_than_fifteen_lines() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (snippet,) = [code for code in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL) if ".fit(" in code]
+    assert len(snippet.strip().splitlines()) < 15

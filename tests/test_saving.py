@@ -108,7 +108,7 @@ def test_what_is_saved_is_loaded_the_same(tmp_path: Path) -> None:
     assert list(back.stages) == ["first", "second", "third"]
     assert (back.name, back.batch_size) == ("mine", 3)
     assert labels(back) == labels(nlp) == {"first": "é 🫀", "second": "w1", "third": "no"}
-    assert names(tmp_path) == ["saved/pipeline.yaml", "saved/second/weight.txt"]
+    assert names(tmp_path) == ["saved/README.md", "saved/pipeline.yaml", "saved/second/weight.txt"]
 
 
 def test_loading_reads_no_weights(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_weights_never_take_the_place_of_a_folder_that_is_not_of_a_save(tmp_path
     nlp = Pipeline([Weighted("w", name="one")])
     for _ in range(2):
         nlp.save(tmp_path)
-        assert names(tmp_path) == ["One/x.txt", "one_/weight.txt", "pipeline.yaml"]
+        assert names(tmp_path) == ["One/x.txt", "README.md", "one_/weight.txt", "pipeline.yaml"]
     assert labels(clinnlp.load(tmp_path)) == {"one": "w"}
 
 
@@ -172,7 +172,7 @@ def test_a_save_that_fails_leaves_the_old_one(weight: str, tmp_path: Path) -> No
     with pytest.raises(ClinNLPError, match="cannot"):
         Pipeline([Weighted("new"), Weighted(weight, name="second")]).save(tmp_path)
     assert labels(clinnlp.load(tmp_path)) == {"weighted": "old", "marker": "old"}
-    assert names(tmp_path) == ["pipeline.yaml", "weighted/weight.txt"]
+    assert names(tmp_path) == ["README.md", "pipeline.yaml", "weighted/weight.txt"]
 
 
 def test_a_new_folder_does_not_appear_where_saving_fails(tmp_path: Path) -> None:

@@ -115,26 +115,29 @@ def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[
     Raises
     ------
     CheckpointError
-        If there is no such encoder, or its weights are not inside the folder or a shipped pipeline.
+        If there is no such encoder, or its weights are neither inside the folder nor in another pipeline, beside it
+        or shipped.
     """
     entries = document.get("encoders")
     entry = entries.get(name) if isinstance(entries, Mapping) and isinstance(name, str) else None
     if not isinstance(entry, Mapping) or ("weights" in entry) == ("pipeline" in entry):
         raise CheckpointError(
             f"the pipeline has no encoder {name!r}: under `encoders` give it `weights`, a folder, or `pipeline`,"
-            " a shipped pipeline that has them"
+            " the name of another that has them"
         )
     settings = {key: value for key, value in entry.items() if key not in ("weights", "pipeline")}
     if unknown := sorted(set(settings) - set(ENCODER_SETTINGS)):
         raise CheckpointError(f"the encoder {name!r} has the unknown key {unknown[0]!r}")
     if "pipeline" in entry:
-        shipped = shipped_pipeline(str(entry["pipeline"]))
-        if shipped is None:
+        other = str(entry["pipeline"])
+        beside = folder.resolve().parent / other
+        found = beside if Path(other).name == other and (beside / PIPELINE_FILE).is_file() else shipped_pipeline(other)
+        if found is None or found.resolve() == folder.resolve():
             raise CheckpointError(
-                f"the encoder {name!r} is that of {entry['pipeline']!r}, which is no shipped pipeline: there are"
-                f" {', '.join(shipped_names())}"
+                f"the encoder {name!r} is that of {other!r}, which is no pipeline beside this one and none of the"
+                f" shipped ones: {', '.join(shipped_names())}"
             )
-        return {"checkpoint": str(_in_folder(shipped)), **settings}
+        return {"checkpoint": str(_in_folder(found)), **settings}
     place = folder / str(entry["weights"])
     if not place.resolve().is_relative_to(folder.resolve()) or not place.is_dir():
         raise CheckpointError(f"the weights of the encoder {name!r} are missing: no folder {entry['weights']} inside")

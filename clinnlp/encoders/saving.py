@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
+from clinnlp.cards import put_card
 from clinnlp.encoders.loading import load_config, quiet
 from clinnlp.errors import CheckpointError, ConfigError
 
@@ -44,7 +45,12 @@ def check_dtype(dtype: str) -> None:
 
 
 def save_checkpoint(
-    model: Any, processor: Any, folder: str | Path, dtype: str = "float32", state: Mapping[str, Any] | None = None
+    model: Any,
+    processor: Any,
+    folder: str | Path,
+    dtype: str = "float32",
+    state: Mapping[str, Any] | None = None,
+    card: str | None = None,
 ) -> Path:
     """Write weights as safetensors, the configuration, and the tokenizer or image processor.
 
@@ -58,6 +64,8 @@ def save_checkpoint(
         How the weights are written; the model in memory stays as it is.
     state : mapping of str to Tensor, optional
         Weights by name, where they are not all the model's own.
+    card : str, optional
+        The model card, which is written with them.
 
     Raises
     ------
@@ -71,6 +79,7 @@ def save_checkpoint(
         with quiet():
             model.save_pretrained(new, state_dict=_as(model.state_dict() if state is None else state, dtype))
         processor.save_pretrained(new)
+        put_card(new, card)
     return Path(folder)
 
 
@@ -83,15 +92,24 @@ def save_encoder(encoder: Any, folder: str | Path, dtype: str = "float32") -> Pa
     return save_checkpoint(encoder.model, encoder.windows.tokenizer, folder, dtype, state)
 
 
-def save_head(head: Any, folder: str | Path, dtype: str = "float32") -> Path:
+def save_head(
+    head: Any,
+    folder: str | Path,
+    dtype: str = "float32",
+    card: str | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the weights of a head and its configuration, without the encoder; see `save_checkpoint`."""
     check_dtype(dtype)
     with _written(Path(folder)) as new:
-        _put_head(head, new, dtype)
+        _put_head(head, new, dtype, state)
+        put_card(new, card)
     return Path(folder)
 
 
-def save_with_encoder(head: Any, encoder: Any, folder: str | Path, dtype: str = "float32") -> Path:
+def save_with_encoder(
+    head: Any, encoder: Any, folder: str | Path, dtype: str = "float32", card: str | None = None
+) -> Path:
     """Write an encoder, and beside it a head that transformers has no model for; see `save_checkpoint`."""
     check_dtype(dtype)
     with _written(Path(folder)) as new:
@@ -99,15 +117,16 @@ def save_with_encoder(head: Any, encoder: Any, folder: str | Path, dtype: str = 
             encoder.model.save_pretrained(new, state_dict=_as(encoder.model.state_dict(), dtype))
         encoder.windows.tokenizer.save_pretrained(new)
         _put_head(head, new, dtype)
+        put_card(new, card)
     return Path(folder)
 
 
-def _put_head(head: Any, folder: Path, dtype: str) -> None:
+def _put_head(head: Any, folder: Path, dtype: str, state: Mapping[str, Any] | None = None) -> None:
     from safetensors.torch import save_file
 
     head.config.architectures = [type(head).__name__]
     head.config.save_pretrained(folder)
-    save_file(_as(head.state_dict(), dtype), folder / _HEAD, metadata={"format": "pt"})
+    save_file(_as(head.state_dict() if state is None else state, dtype), folder / _HEAD, metadata={"format": "pt"})
 
 
 def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +13,18 @@ from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.loading import load_config, load_model
 from clinnlp.encoders.text import TextWindows, check_sizes
 from clinnlp.errors import CheckpointError
-from clinnlp.stage import Stage
+from clinnlp.stages._ensemble import refuse_ensemble
+from clinnlp.stages._learning_stage import LearningStage
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
-
-    from clinnlp.training.config import FitConfig
-    from clinnlp.training.fit import FitReport
+    from typing_extensions import Self
 
 __all__ = ["EncoderStage"]
 
 
-class EncoderStage(Stage):
+class EncoderStage(LearningStage):
     """A stage that learns: a head of transformers on a text encoder, which other stages may share.
 
     Subclasses name the `auto_class` of the whole model, or else make the head in `_make_head`, and say in
@@ -43,6 +43,8 @@ class EncoderStage(Stage):
     """
 
     auto_class: ClassVar[str] = ""
+    in_config: ClassVar[tuple[str, ...]] = ()
+    """Weights of the head that are saved in its configuration, because transformers' model has no place for them."""
     encoder_settings: ClassVar[tuple[str, ...]] = ("window", "overlap", "batch_tokens")
     """Settings that belong to the encoder, and are saved with it where it is shared."""
 
@@ -69,8 +71,28 @@ class EncoderStage(Stage):
         self.head_changed = new
         self._is_new = new
         self._head: PreTrainedModel | None = None
-        self.fitted: FitReport | None = None
-        """How the stage was last fitted."""
+
+    @property
+    def saved_in(self) -> str | None:
+        """Where the head was read from; None of a new one."""
+        return None if self._is_new else self.head_checkpoint or self.checkpoint
+
+    def alike(self) -> dict[str, Any]:
+        """Give what the stages of an ensemble must have in common besides their labels."""
+        return {
+            "windows": (self.windows.content, self.windows.overlap),
+            "vocabulary": self.windows.tokenizer.get_vocab(),
+        }
+
+    def frozen_copy(self) -> Self:
+        """Give a stage on the same encoder with a head of its own, which no later fit changes."""
+        if self.head_changed:
+            _ = self.head
+        made = copy.copy(self)
+        if self.head_changed:
+            made._head = copy.deepcopy(self._head)
+        made.members, made.fitted = (), None
+        return made
 
     @classmethod
     def _pretrained(cls, checkpoint: str | Path, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -129,6 +151,11 @@ class EncoderStage(Stage):
         return load_config(self.head_checkpoint or self.checkpoint)
 
     @property
+    def model_class(self) -> str:
+        """The class of transformers that the whole model is of."""
+        return self.auto_class
+
+    @property
     def head(self) -> PreTrainedModel:
         """The head: a model of transformers without its encoder, loaded at first use, on the encoder's device."""
         if self._head is None:
@@ -142,13 +169,13 @@ class EncoderStage(Stage):
             return self._make_head(load_config(self.checkpoint, **self._new_settings()))
         if self.head_checkpoint is not None:
             return load_head(self._make_head, self.head_checkpoint, self.checkpoint)
-        if not self.auto_class:
+        if not self.model_class:
             return load_head(self._make_head, self.checkpoint, self.checkpoint)
         import transformers
 
         from clinnlp.encoders.model_heads import split_model
 
-        model = load_model(getattr(transformers, self.auto_class), self.checkpoint)
+        model = load_model(getattr(transformers, self.model_class), self.checkpoint)
         self.encoder.adopt(split_model(model, self.checkpoint))
         return model
 
@@ -158,13 +185,7 @@ class EncoderStage(Stage):
 
         from clinnlp.encoders.model_heads import new_head
 
-        return new_head(getattr(transformers, self.auto_class), config, self.encoder.pooler, self.checkpoint)
-
-    def default_fit_config(self) -> FitConfig:
-        """Give the settings of a `fit` without any."""
-        from clinnlp.training.config import FitConfig
-
-        return FitConfig()
+        return new_head(getattr(transformers, self.model_class), config, self.encoder.pooler, self.checkpoint)
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give what is kept of the head's outputs: its logits."""
@@ -182,7 +203,7 @@ class EncoderStage(Stage):
     @property
     def weights_changed(self) -> bool:
         """Whether the weights in memory are not those that were read."""
-        return self.head_changed or self.encoder.changed
+        return self.head_changed or self.encoder.changed or bool(self.members)
 
     @property
     def weight_folders(self) -> list[str]:
@@ -194,12 +215,17 @@ class EncoderStage(Stage):
         from clinnlp.encoders.model_heads import joined_state
 
         head = self.head
-        return joined_state(self.encoder.model, head)
+        state = joined_state(self.encoder.model, head)
+        for number, member in enumerate(self.members):
+            state.update({f"members.{number}.{name}": tensor for name, tensor in member.state_dict().items()})
+        return state
 
     def warm_up(self) -> None:
         """Load tokenizer and weights."""
         _ = self.windows, self.head
         self.encoder.warm_up()
+        for member in self.members:
+            member.warm_up()
 
     def __getstate__(self) -> dict[str, Any]:
         # Whoever unpickles reads weights that have not changed from the checkpoint.
@@ -222,17 +248,23 @@ class EncoderStage(Stage):
             How the weights are written.
         """
         from clinnlp.encoders.saving import save_checkpoint, save_with_encoder
+        from clinnlp.training.card import stage_card
 
-        if not self.auto_class:
-            return save_with_encoder(self._saved_head(), self.encoder, folder, dtype)
-        state = self.state_dict()
-        return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state)
+        refuse_ensemble(self, "saved")
+        card = stage_card(self, Path(folder), dtype)
+        if not self.model_class:
+            return save_with_encoder(self._saved_head(), self.encoder, folder, dtype, card)
+        state = {name: tensor for name, tensor in self.state_dict().items() if name not in self.in_config}
+        return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state, card)
 
     def save_head(self, folder: str | Path, dtype: str = "float32") -> Path:
         """Write the head alone, for a pipeline that saves the encoder once for all heads on it."""
         from clinnlp.encoders.saving import save_head
+        from clinnlp.training.card import stage_card
 
-        return save_head(self._saved_head(), folder, dtype)
+        refuse_ensemble(self, "saved")
+        state = {name: tensor for name, tensor in self.head.state_dict().items() if name not in self.in_config}
+        return save_head(self._saved_head(), folder, dtype, stage_card(self, Path(folder), dtype), state)
 
     def _saved_head(self) -> Any:
         return self.head

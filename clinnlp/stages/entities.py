@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from clinnlp.encoders.bio import LabelScheme, bio_labels
+from clinnlp.encoders.crf import TRANSITIONS, log_marginals, read_transitions, write_transitions
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import name_labels
 from clinnlp.encoders.text import Paragraph
@@ -16,6 +17,7 @@ from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
 from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.record import Entity, Record
 from clinnlp.stages._encoder_stage import EncoderStage
+from clinnlp.stages._ensemble import refuse_ensemble
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +62,7 @@ class EntityExtractor(EncoderStage):
 
     kind: ClassVar[str] = "entities"
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    in_config: ClassVar[tuple[str, ...]] = (TRANSITIONS,)
     uses = ("cleaned", "tokens")
     assigns = ("entities",)
 
@@ -146,6 +149,10 @@ class EntityExtractor(EncoderStage):
                 self._scheme = LabelScheme.read([names[i] for i in range(len(names))])
         return self._scheme
 
+    def alike(self) -> dict[str, Any]:
+        """Give what the stages of an ensemble must have in common besides their labels."""
+        return {**super().alike(), "label scheme": self.scheme}
+
     def _new_settings(self) -> dict[str, Any]:
         assert self._new_labels is not None
         return name_labels(bio_labels(self._new_labels))
@@ -154,7 +161,29 @@ class EntityExtractor(EncoderStage):
         head = super()._load_head()
         if head.config.num_labels != len(self.scheme.tags):
             raise CheckpointError(f"{self.checkpoint} has {head.config.num_labels} labels but names others")
+        lines = None if self._is_new else getattr(head.config, TRANSITIONS, None)
+        try:
+            _set_transitions(head, read_transitions(lines, len(self.scheme.tags)))
+        except (ValueError, TypeError, AttributeError):
+            raise CheckpointError(f"the {TRANSITIONS} in the config.json of {self.checkpoint} do not fit") from None
         return head
+
+    def _saved_head(self) -> Any:
+        own = self.transitions
+        setattr(self.head.config, TRANSITIONS, None if own is None else write_transitions(own))
+        return self.head
+
+    @property
+    def transitions(self) -> NDArray[np.float32] | None:
+        """Scores of one label after another, shape (labels, labels), where the head has learned them."""
+        own = getattr(self.head, TRANSITIONS, None)
+        return None if own is None else own.detach().float().cpu().numpy()
+
+    def learn_transitions(self, wanted: bool) -> None:
+        """Give the head scores of one label after another to be fitted, or take them away."""
+        if wanted != (self.transitions is not None):
+            size = len(self.scheme.tags)
+            _set_transitions(self.head, np.zeros((size, size), dtype=np.float32) if wanted else None)
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give the log probabilities of the labels of each piece, shape (windows, pieces, labels)."""
@@ -179,12 +208,27 @@ class EntityExtractor(EncoderStage):
         words : Words
             With raw offsets.
         log_probs : ndarray of float32, shape (words, labels)
+            Of a head with transitions, over all sequences of labels; of an ensemble, of the mean probability.
         """
-        encoded = self.encoder.read([record.view.text for record in records], self)
-        for record, item in zip(records, encoded, strict=True):
-            central = item.central(self)
-            for words, rows in zip(find_words(record, item.paragraphs), central, strict=True):
-                yield record, words, rows[words.first]
+        texts = [record.view.text for record in records]
+        words = [
+            find_words(r, item.paragraphs) for r, item in zip(records, self.encoder.read(texts, self), strict=True)
+        ]
+        every = [model.label_words(texts, words) for model in (self, *self.members)]
+        found = iter(every[0] if len(every) == 1 else _mean(every))
+        for record, paragraphs in zip(records, words, strict=True):
+            for of_paragraph in paragraphs:
+                yield record, of_paragraph, next(found)
+
+    def label_words(self, texts: Sequence[str], words: Sequence[Sequence[Words]]) -> list[NDArray[np.float32]]:
+        """Give the log probabilities of the words of each paragraph of texts, by this model alone."""
+        rows = [
+            central[of_paragraph.first].reshape(-1, len(self.scheme.tags))  # of no words too
+            for item, paragraphs in zip(self.encoder.read(texts, self), words, strict=True)
+            for central, of_paragraph in zip(item.central(self), paragraphs, strict=True)
+        ]
+        transitions = self.transitions
+        return rows if transitions is None else log_marginals(rows, transitions, self.scheme)
 
     def _decode(self, log_probs: NDArray[np.float32], words: Words) -> list[Entity]:
         """Give the entities of a paragraph; the score is the mean over words of the probability of the type."""
@@ -235,6 +279,7 @@ class EntityExtractor(EncoderStage):
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""
         from clinnlp.training.entities import entity_task
 
+        refuse_ensemble(self, "fitted")
         return entity_task(self, train, dev, config)
 
     def has_gold(self, record: Record) -> bool:
@@ -260,6 +305,24 @@ class EntityExtractor(EncoderStage):
         from clinnlp.training.entities import evaluate_entities
 
         return evaluate_entities(self, records, labels)
+
+
+def _set_transitions(head: Any, scores: NDArray[np.float32] | None) -> None:
+    """Put scores of one label after another on a head as weights of its own, or take them from it."""
+    import torch
+
+    if scores is None:
+        head._parameters.pop(TRANSITIONS, None)
+    else:
+        weights = torch.nn.Parameter(torch.from_numpy(scores).to(head.device))
+        head.register_parameter(TRANSITIONS, weights)
+
+
+def _mean(log_probs: Sequence[list[NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+    """Average the probabilities of several models, paragraph by paragraph."""
+    return [
+        np.logaddexp.reduce(np.stack(rows)) - np.float32(np.log(len(rows))) for rows in zip(*log_probs, strict=True)
+    ]
 
 
 def find_words(record: Record, paragraphs: Sequence[Paragraph]) -> list[Words]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from clinnlp.encoders.checkpoints import find_checkpoint, find_head
+from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.heads import (
     LABEL_SET,
     check_labels,
@@ -24,13 +26,15 @@ from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pi
 from clinnlp.errors import CheckpointError, ConfigError, ImageError
 from clinnlp.image import Image
 from clinnlp.record import Record
-from clinnlp.stage import Stage
+from clinnlp.stages._ensemble import refuse_ensemble
+from clinnlp.stages._learning_stage import LearningStage
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
     from clinnlp.training.scores import Scores
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageClassifier"]
 
 
-class ImageClassifier(Stage):
+class ImageClassifier(LearningStage):
     """Classify pictures with an image classifier.
 
     The labels of each picture go to `image.labels[name]`, and those of the record, by the mean of its pictures'
@@ -95,7 +99,6 @@ class ImageClassifier(Stage):
         self.batch_size = batch_size
         self.device = device
         self.head_changed = labels is not None
-        self.fitted: FitReport | None = None
         self._new_labels = None if labels is None else check_labels(labels, False, self.name)
         self._labels = self._new_labels
         self._model: PreTrainedModel | None = None
@@ -205,7 +208,26 @@ class ImageClassifier(Stage):
     @property
     def weights_changed(self) -> bool:
         """Whether the weights in memory are not those that were read."""
-        return self.head_changed
+        return self.head_changed or bool(self.members)
+
+    @property
+    def saved_in(self) -> str | None:
+        """Where the classifier was read from; None of a new one."""
+        return None if self._new_labels is not None else self.checkpoint
+
+    def alike(self) -> dict[str, Any]:
+        """Give what the stages of an ensemble must have in common besides their labels."""
+        return {"image processor": self.processor.to_dict()}
+
+    def frozen_copy(self) -> ImageClassifier:
+        """Give a stage with weights of its own, equal to those of this one."""
+        if self.head_changed:
+            _ = self.model
+        made = copy.copy(self)
+        if self.head_changed:
+            made._model = copy.deepcopy(self._model)
+        made.members, made.fitted = (), None
+        return made
 
     @property
     def weight_folders(self) -> list[str]:
@@ -214,11 +236,16 @@ class ImageClassifier(Stage):
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Give the weights by name."""
-        return self.model.state_dict()  # type: ignore[no-any-return]
+        state: dict[str, torch.Tensor] = dict(self.model.state_dict())
+        for number, member in enumerate(self.members):
+            state.update({f"members.{number}.{name}": tensor for name, tensor in member.state_dict().items()})
+        return state
 
     def warm_up(self) -> None:
         """Load image processor and weights."""
         _ = self.processor, self.model
+        for member in self.members:
+            member.warm_up()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -259,7 +286,11 @@ class ImageClassifier(Stage):
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
-        return probabilities(self.logits(resized), multi_label=False)
+        if not self.members:
+            return probabilities(self.logits(resized), multi_label=False)
+        pictures = list(resized)
+        scores = [probabilities(one.logits(pictures), multi_label=False) for one in (self, *self.members)]
+        return np.mean(scores, axis=0)  # type: ignore[no-any-return]
 
     def logits(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Give the logits of all labels for each picture that `read` made, shape (pictures, labels)."""
@@ -269,7 +300,7 @@ class ImageClassifier(Stage):
         logits = [np.empty((0, len(self.labels)), dtype=np.float32)]
         for some in _batches(resized, self.batch_size):
             inputs = model_inputs(self.processor, some).to(model.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), enough_memory("batch_size", self.batch_size):
                 logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
         return np.concatenate(logits)
 
@@ -312,13 +343,8 @@ class ImageClassifier(Stage):
         """Give what this stage learns, for `fit`."""
         from clinnlp.training.images import image_task
 
+        refuse_ensemble(self, "fitted")
         return image_task(self, train, dev, config)
-
-    def default_fit_config(self) -> FitConfig:
-        """Give the settings of a `fit` without any."""
-        from clinnlp.training.config import FitConfig
-
-        return FitConfig()
 
     def evaluate(self, records: Gold) -> Scores:
         """Compare with gold labels: of images that have their own, and else of records, by all their images.
@@ -331,7 +357,7 @@ class ImageClassifier(Stage):
         Returns
         -------
         Scores
-            "accuracy", "macro_f1", "micro_f1", "auroc" and `per_label`; see `clinnlp.training.metrics`.
+            "accuracy", "macro_f1", "micro_f1", "auroc", "ece" and `per_label`; see `clinnlp.training.metrics`.
         """
         from clinnlp.training.images import evaluate_images
 
@@ -348,9 +374,12 @@ class ImageClassifier(Stage):
             How the weights are written.
         """
         from clinnlp.encoders.saving import save_checkpoint
+        from clinnlp.training.card import stage_card
 
+        refuse_ensemble(self, "saved")
+        card = stage_card(self, Path(folder), dtype)
         setattr(self.model.config, LABEL_SET, self.name)
-        return save_checkpoint(self.model, self.processor, folder, dtype)
+        return save_checkpoint(self.model, self.processor, folder, dtype, card=card)
 
 
 def _batches(

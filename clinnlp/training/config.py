@@ -59,6 +59,9 @@ class FitConfig:
     typos, abbreviations : float
         Share of the words with a typing error, and of the clinical terms that are abbreviated or spelled out, in
         another copy of the training records.
+    crf : bool
+        Learn scores of one entity label after another with the head, as a conditional random field (Lafferty et al.,
+        2001); not with `class_weights`, `focal` or `label_smoothing`, which weigh single words.
     class_weights : {"balanced", "sqrt"} or dict, optional
         Weights of the classes in the loss: inverse to their number, or to its square root, or given by label.
     focal : float
@@ -118,6 +121,7 @@ class FitConfig:
     swap_entities: float = 0.0
     typos: float = 0.0
     abbreviations: float = 0.0
+    crf: bool = True
     class_weights: str | dict[str, float] | None = None
     focal: float = 0.0
     label_smoothing: float = 0.0

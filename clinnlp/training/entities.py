@@ -13,6 +13,7 @@ import torch
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
+from clinnlp.encoders.crf import TRANSITIONS
 from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
@@ -20,15 +21,19 @@ from clinnlp.stages.entities import find_words
 from clinnlp.training.augmentation import add_noise, swap_entities
 from clinnlp.training.calibration import expected_calibration_error
 from clinnlp.training.config import FitConfig
+from clinnlp.training.crf import chain_marginals, crf_loss, words_of
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import longest_spans
-from clinnlp.training.losses import ClassificationLoss, class_weights
+from clinnlp.training.losses import IGNORED, ClassificationLoss, class_weights
 from clinnlp.training.scores import Scores
 from clinnlp.training.task import Batch, HeadTask
 from clinnlp.training.token_examples import TokenExamples, tag_numbers, tag_words
 
 if TYPE_CHECKING:
     from clinnlp.stages.entities import EntityExtractor
+
+# A score of two labels is met once a word, and starts at zero: at the encoder's rate it hardly moves.
+_TRANSITIONS_RATE = 100
 
 __all__ = ["entity_task", "evaluate_entities", "score_spans"]
 
@@ -47,15 +52,29 @@ def entity_task(
     examples = TokenExamples(stage, [*records, *_augmented(records, config)], config)
     weights = class_weights(config.class_weights, examples.counts.tolist(), _label_names(stage))
     loss = ClassificationLoss(config, weights=weights)
+    chained = config.crf and weights is None and not config.focal and not config.label_smoothing
+    stage.learn_transitions(chained)
+    head: Any = stage.head
 
     def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
-        size = outputs[0].shape[-1]
-        teacher = torch.stack([rows[0].float().softmax(-1) for rows in taught]).mean(0) if taught else None
-        return loss(
-            outputs[0].reshape(-1, size),
-            batch["labels"].reshape(-1),
-            None if teacher is None else teacher.reshape(-1, size),
-        )
+        logits, targets = outputs[0], batch["labels"]
+        if not taught or not bool((targets != IGNORED).any()):
+            return _gold_loss(logits, targets)
+        heat = config.distill_temperature
+        with torch.no_grad():
+            probabilities = [
+                _word_probabilities(own[0], targets, getattr(teacher.head, TRANSITIONS, None), heat)
+                for own, teacher in zip(taught, task.teachers, strict=True)
+            ]
+            teachers = torch.stack(probabilities).mean(0)
+        found = _word_probabilities(logits, targets, getattr(head, TRANSITIONS, None), heat)
+        gap = (teachers * (teachers.clamp(min=1e-8).log() - found.clamp(min=1e-8).log())).sum(-1).mean()
+        return (1 - config.distill) * _gold_loss(logits, targets) + config.distill * heat**2 * gap
+
+    def _gold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if chained:
+            return crf_loss(logits, targets, head.transitions)
+        return loss(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
 
     task = HeadTask(
         stage=stage,
@@ -67,11 +86,24 @@ def entity_task(
         evaluate=None if dev is None else lambda: evaluate_entities(stage, dev),
         logits=None if dev is None else lambda: _word_logits(stage, dev),
         head_rate=config.head_learning_rate,
+        rates={TRANSITIONS: _TRANSITIONS_RATE * config.learning_rate} if chained else {},
         records=len(records),
     )
+    if config.crf and not chained:
+        task.notes.append("no transitions were learned: class_weights, focal and label_smoothing weigh single words")
     if examples.lost:
         task.notes.append(f"{examples.lost} gold entities lie on others or on no word, and were not learned")
     return task
+
+
+def _word_probabilities(
+    logits: torch.Tensor, targets: torch.Tensor, transitions: torch.Tensor | None, heat: float
+) -> torch.Tensor:
+    """Give the softened probabilities of the labels of words, one after another; shape (words, labels)."""
+    scores, mask = words_of(logits.float() / heat, targets)
+    if transitions is None:
+        return scores.softmax(dim=-1)[mask]
+    return chain_marginals(scores, mask, transitions / heat)[mask]
 
 
 def _augmented(records: Sequence[Record], config: FitConfig) -> list[Record]:

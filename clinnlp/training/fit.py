@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-from safetensors.torch import load_file
-from transformers.trainer_utils import get_last_checkpoint
 
-from clinnlp.atomic import replace_file
 from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.loading import quiet
-from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.errors import MissingPackageError, StageError, TrainingError
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
+from clinnlp.training.resume import begin, checkpoint_folder, plan_of, restore, was_stopped, writing
 from clinnlp.training.task import HeadsOnEncoder, HeadTask
 from clinnlp.training.trainer import TaskTrainer, dropout
 
@@ -35,10 +29,6 @@ __all__ = ["FitReport", "Gold", "fit_heads", "read_gold"]
 
 Gold = Iterable[Record] | Any
 """Records with gold, or a `datasets.Dataset` with the fields of `Record.to_dict` as columns."""
-
-_PLAN = "plan.json"
-# What may differ between a run and the one that goes on with it.
-_FREE = ("resume", "progress", "report_to", "output")
 
 
 @dataclass
@@ -95,14 +85,21 @@ def read_gold(records: Gold) -> list[Record]:
     ------
     TrainingError
         If it is neither.
+    RecordError
+        If an entity leaves the text of its record.
     """
     if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
         raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
-    return [item if isinstance(item, Record) else Record.from_dict(item) for item in records]
+    found = [item if isinstance(item, Record) else Record.from_dict(item) for item in records]
+    for record in found:  # gold may have been added to a record after it was made
+        record.bind(("entities", "labels"))
+    return found
 
 
 def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
     """Train heads in place, together on one encoder, and keep the weights that scored best.
+
+    Checkpoints beside a named output stay until `remove_checkpoints` is called: until then a run can go on from them.
 
     Parameters
     ----------
@@ -126,32 +123,31 @@ def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
     for task in tasks:
         if not task.examples:
             raise TrainingError(f"stage {task.name!r}: there is nothing to learn from: give training records with gold")
+    if unknown := sorted(set(config.mixing or {}) - {task.name for task in tasks}):
+        raise TrainingError(f"FitConfig: mixing names {unknown[0]!r}: fitted are {', '.join(t.name for t in tasks)}")
     started = time.monotonic()
+    # Asked without it, processes that share a fine-tune on the CPU do not know of each other.
+    PartialState(cpu=next(tasks[0].head.parameters()).device.type == "cpu")
+    folder = checkpoint_folder(config)
     model = HeadsOnEncoder(
         None if encoder is None else _adapted(encoder.model, config.lora),
         [task.head for task in tasks],
         frozen=config.freeze == "encoder",
     )
-    folder = _checkpoint_folder(config)
     before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    done = False
     try:
         trainer = TaskTrainer(model, tasks, config, folder)
-        _train(trainer, model, folder, before, _plan(model, tasks, config), config)
-        done = True
+        last = begin(folder, plan_of(model, tasks, config), config.resume)
+        _train(trainer, model, folder, before, last, config)
     finally:
-        # Checkpoints beside a named output are for going on; others are of no use to anyone.
-        if PartialState().is_main_process and (done or config.output is None):
+        _mark_changed(model, tasks, encoder, before)
+        if config.output is None and PartialState().is_main_process:
             shutil.rmtree(folder, ignore_errors=True)
         if encoder is not None:
             encoder.model.requires_grad_(True)
             if config.lora:
                 _merged(model)
         model.eval()
-    for task in tasks:
-        task.stage.head_changed = True
-    if encoder is not None and config.freeze is None:
-        encoder.changed = True
     return _report(trainer, tasks, config, time.monotonic() - started)
 
 
@@ -160,37 +156,47 @@ def _train(
     model: HeadsOnEncoder,
     folder: Path,
     before: dict[str, torch.Tensor],
-    plan: dict[str, Any],
+    last: Path | None,
     config: FitConfig,
 ) -> None:
-    last = get_last_checkpoint(str(folder)) if config.resume else None
-    if last is not None:
-        _check_plan(folder, plan)
-    elif PartialState().is_main_process:
-        with replace_file(folder / _PLAN) as new:
-            new.write_text(json.dumps(plan), encoding="utf-8")
+    """Run the Trainer; where it fails, the weights are those of the last checkpoint, and the message says so."""
+    if last is not None and was_stopped(last):
+        trainer.args.num_train_epochs = 0  # left to itself the Trainer forgets that it was stopped
     try:
         with (
             quiet() if not config.progress else nullcontext(),
             dropout(model, config.dropout),
             enough_memory("batch_tokens", config.batch_tokens),
+            writing(folder, "make room, then go on with resume=True" if config.output else "make room"),
         ):
-            trainer.train(resume_from_checkpoint=last)
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        trainer.refuse_nan()
+        # Others may still read the checkpoint of the best epoch, when the first to be done removes it.
+        trainer.accelerator.wait_for_everyone()
         return
-    except TrainingError as error:
-        kept = get_last_checkpoint(str(folder))
-        model.load_state_dict(before if kept is None else load_file(Path(kept) / "model.safetensors"))
-        place = "those before training" if kept is None else f"those of step {Path(kept).name.rpartition('-')[2]}"
-        message = f"{error}; the weights are {place}"
-        if kept is not None and config.output is not None:
-            message += f", whose checkpoint is in {folder.name}: fit with resume=True goes on from it"
     except Exception as error:
-        # safetensors has an error of its own for what the system says.
-        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+        kept = restore(model, folder, before)
+        if not isinstance(error, (TrainingError, StageError)):
             raise
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
-        message = f"cannot write checkpoints in {folder.name}: {reason}: make room, then go on with resume=True"
-    raise TrainingError(message)
+        kind, message = type(error), str(error)
+    step = None if kept is None else kept.name.rpartition("-")[2]
+    message += f"; the weights are those {'before training' if step is None else f'of step {step}'}"
+    if step is not None and config.output is not None and "resume=True" not in message:
+        message += f", whose checkpoint is in {folder.name}: fit with resume=True goes on from it"
+    raise kind(message)
+
+
+def _mark_changed(
+    model: HeadsOnEncoder, tasks: Sequence[HeadTask], encoder: Any, before: dict[str, torch.Tensor]
+) -> None:
+    """Note which weights are not those that were read any more, so that nobody takes them from there."""
+    now = model.state_dict()
+    moved = [name for name, own in before.items() if not torch.equal(own, now[name].to(own.device))]
+    for i, task in enumerate(tasks):
+        if any(name.startswith(f"heads.{i}.") for name in moved):
+            task.stage.head_changed = True
+    if encoder is not None and any(name.startswith("encoder.") for name in moved):
+        encoder.changed = True
 
 
 def _adapted(encoder: Any, rank: int | None) -> Any:
@@ -207,54 +213,6 @@ def _adapted(encoder: Any, rank: int | None) -> Any:
 def _merged(model: HeadsOnEncoder) -> None:
     adapted: Any = model.encoder
     adapted.merge_and_unload()
-
-
-def _checkpoint_folder(config: FitConfig) -> Path:
-    """Give the folder of checkpoints, the same one to all processes of a run on several devices."""
-    state = PartialState()
-    place: list[Any] = [None]
-    if state.is_main_process:
-        if config.output is None:
-            place = [tempfile.mkdtemp(prefix="clinnlp-fit-")]
-        else:
-            output = Path(config.output)
-            folder = output.with_name(output.name + ".checkpoints")
-            if folder.exists() and not config.resume:
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            place = [str(folder)]
-    if state.num_processes > 1:
-        broadcast_object_list(place)
-    return Path(place[0])
-
-
-def _plan(model: HeadsOnEncoder, tasks: Sequence[HeadTask], config: FitConfig) -> dict[str, Any]:
-    """Give what a run that goes on must have in common with the one that was cut off."""
-    shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
-    settings = {name: value for name, value in asdict(config).items() if name not in _FREE}
-    return {
-        "weights": sha256("\n".join(shapes).encode()).hexdigest(),
-        "examples": {task.name: sha256(str(list(task.lengths)).encode()).hexdigest() for task in tasks},
-        "labels": {task.name: list(task.stage.labels) for task in tasks},
-        "settings": settings,
-    }
-
-
-def _check_plan(folder: Path, plan: dict[str, Any]) -> None:
-    try:
-        before = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise TrainingError(f"{folder.name} has checkpoints of no known run: move them away, or resume=False") from None
-    now = json.loads(json.dumps(plan))
-    changed = [name for name in ("weights", "examples", "labels") if before.get(name) != now[name]]
-    old = before.get("settings", {})
-    changed += [name for name in now["settings"] if old.get(name) != now["settings"][name]]
-    if changed:
-        told = {"weights": "the architecture of the model", "examples": "the training records"}
-        raise TrainingError(
-            f"{folder.name} has checkpoints of another run: it differs in"
-            f" {', '.join(told.get(name, name) for name in changed)}: give what it had, or resume=False to begin again"
-        )
 
 
 def _report(trainer: TaskTrainer, tasks: Sequence[HeadTask], config: FitConfig, seconds: float) -> FitReport:

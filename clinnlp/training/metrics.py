@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinnlp.training.calibration import expected_calibration_error
 from clinnlp.training.scores import Scores
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def score_labels(
     Scores
         "accuracy" (of multi-label items: all labels right), "macro_f1" over the labels that occur in the gold or
         were found, "micro_f1", and "auroc": the mean over labels of the area under each one's curve against the
-        rest, where the gold has items with and without it, or 0.5 (chance) where it has none such. `per_label`
+        rest, where the gold has items with and without it, or 0.5 (chance) where it has none such; and "ece", the
+        expected calibration error of the probabilities. `per_label`
         has "precision", "recall", "f1", "support" and, where it is defined, "auroc".
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
     if not len(gold):
-        return Scores({"accuracy": 0.0, "macro_f1": 0.0, "micro_f1": 0.0, "auroc": 0.5}, {}, "macro_f1")
+        return Scores({"accuracy": 0.0, "macro_f1": 0.0, "micro_f1": 0.0, "auroc": 0.5, "ece": 0.0}, {}, "macro_f1")
     names = [*labels, *sorted({name for item in gold for name in item} - set(labels))]
     truth = np.array([[name in item for name in names] for item in gold], dtype=bool).reshape(len(gold), len(names))
     scores = np.zeros((len(gold), len(names)))
@@ -73,8 +75,12 @@ def score_labels(
         "macro_f1": float(np.mean([per_label[name]["f1"] for name in seen])) if seen else 0.0,
         "micro_f1": float(f1_score(truth.ravel(), found.ravel(), zero_division=0)) if seen else 0.0,
         "auroc": float(np.mean(areas)) if areas else 0.5,
+        "ece": _calibration_error(truth, scores, multi_label),
     }
-    return Scores(figures, per_label, "macro_f1")
+    judged = [
+        (tuple(item), tuple(names[i] for i in np.flatnonzero(row))) for item, row in zip(gold, found, strict=True)
+    ]
+    return Scores(figures, per_label, "macro_f1", judged=judged)
 
 
 def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: float) -> NDArray[np.bool_]:
@@ -84,6 +90,15 @@ def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: flo
     rows = np.flatnonzero(scores.any(axis=1))
     chosen[rows, scores.argmax(axis=1)[rows]] = True
     return chosen
+
+
+def _calibration_error(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]], multi_label: bool) -> float:
+    """Compare the best label's probability with how often it is right, or of several labels that of each."""
+    if multi_label:
+        return expected_calibration_error(scores.ravel(), truth.ravel())
+    best = scores.argmax(axis=1)
+    rows = np.arange(len(scores))
+    return expected_calibration_error(scores[rows, best], truth[rows, best])
 
 
 def _area(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float:

@@ -9,18 +9,26 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from transformers import set_seed
 
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint
+from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.errors import ConfigError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
-from clinnlp.saving import load
+from clinnlp.saving import load, save_pipeline
 from clinnlp.stage import Stage, resolve
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
+from clinnlp.training.fit import FitReport
+from clinnlp.training.resume import gold_checksums, remove_checkpoints
+from clinnlp.training.stages import fit_tasks
 
 __all__ = ["RecipeReport", "run"]
 
-_KEYS = {"name", "description", "dtype", "stages", "card"}
+_KEYS = {"name", "description", "dtype", "encoder", "fit", "stages", "card", "beside"}
+_BESIDE_KEYS = {"description", "stages", "card"}
+_ENCODER_KEYS = {"base", *ENCODER_SETTINGS}
 _STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit"}
 
 
@@ -43,19 +51,25 @@ class RecipeReport:
     seconds: float = 0.0
 
 
-def run(recipe: str | Path, output: str | Path | None = None, seed: int | None = None) -> RecipeReport:
+def run(
+    recipe: str | Path, output: str | Path | None = None, seed: int | None = None, resume: bool = False
+) -> RecipeReport:
     """Train every stage of a recipe that has training data, and save the pipeline with its card.
 
     Parameters
     ----------
     recipe : str or Path
-        A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `base`,
-        `labels` or what else its `from_base` takes, `train` and `dev` (corpus and part), and `fit` (the
-        fields of `FitConfig`).
+        A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `labels` or what else
+        its `from_base` takes, and `train` and `dev` (corpus and part). One with a `base` of its own is fitted alone, as
+        its `fit` says (the fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
+        windows), fitted together as the recipe's `fit` says. Under `beside` stand further pipelines by name, whose
+        heads are fitted with them on the same encoder: they are saved beside this one and read its encoder.
     output : str or Path, optional
         Folder of the pipeline; by default that of the recipe.
     seed : int, optional
         In the place of the recipe's seeds.
+    resume : bool
+        Go on from the checkpoints that a run of the same recipe left beside the folder, where it was cut off.
 
     Raises
     ------
@@ -68,22 +82,93 @@ def run(recipe: str | Path, output: str | Path | None = None, seed: int | None =
     path = Path(recipe)
     source = _read(path)
     document = _parse(source, path)
-    stages: list[Stage] = []
-    fitted: list[Fitted] = []
-    for entry in document["stages"]:
-        stage, report = _make(entry, path, stages, seed)
-        stages.append(stage)
-        fitted += [report] if report is not None else []
     folder = Path(output) if output is not None else path.parent
-    pipeline = Pipeline(stages, str(document.get("name", folder.name)))
-    pipeline.save(folder, str(document.get("dtype", "float32")))
-    saved = load(folder)
-    for item in fitted:  # the figures of what is shipped, its weights as they were written
-        if item.dev:
-            item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
+    encoder = _encoder(document, path)
+    plans = [_Plan(str(document.get("name", folder.name)), document)]
+    plans += [_Plan(str(name), entry, f"{name}.") for name, entry in (document.get("beside") or {}).items()]
+    configs: list[FitConfig] = []
+    for plan in plans:
+        for entry in plan.document["stages"]:
+            made = _make(entry, path, plan, encoder)
+            if made is not None and "base" in entry:
+                own = _settings(entry.get("fit"), seed, resume, f"{folder}.{plan.name}.{made.fitted.stage.name}")
+                configs.append(_fit([made], made.fitted.stage.encoder, own))
+    joint = [made for plan in plans for made in plan.together]
+    if joint:
+        configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
+    dtype = str(document.get("dtype", "float32"))
+    for plan in plans:
+        place = folder if plan is plans[0] else folder.resolve().parent / plan.name
+        save_pipeline(
+            Pipeline(plan.stages, plan.name), place, dtype, None if plan is plans[0] else folder.resolve().name
+        )
+        saved = load(place)
+        for item in plan.fitted:  # the figures of what is shipped, its weights as they were written
+            if item.dev:
+                item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
+        write_card(place, {"name": plan.name, **plan.document}, plan.fitted)
     (folder / "train.yaml").write_bytes(source)
-    write_card(folder, document, fitted)
-    return RecipeReport(folder, fitted, time.monotonic() - started)
+    for config in configs:
+        remove_checkpoints(config)
+    return RecipeReport(folder, [item for plan in plans for item in plan.fitted], time.monotonic() - started)
+
+
+@dataclass
+class _Learner:
+    """A stage of a recipe that learns, the records that it learns from, and its name among those it is fitted with."""
+
+    fitted: Fitted
+    train: list[Record]
+    task: str
+
+
+@dataclass
+class _Plan:
+    """A pipeline of a recipe while it is made."""
+
+    name: str
+    document: Mapping[str, Any]
+    prefix: str = ""
+    """What stands before the names of its stages, among those of other pipelines."""
+    stages: list[Stage] = field(default_factory=list)
+    fitted: list[Fitted] = field(default_factory=list)
+    together: list[_Learner] = field(default_factory=list)
+    """Those on the recipe's encoder."""
+
+
+def _fit(learners: Sequence[_Learner], encoder: Any, config: FitConfig) -> FitConfig:
+    """Fit heads on one encoder, and give back the configuration."""
+    set_seed(config.seed)
+    tasks = []
+    for learner in learners:
+        # Where the last weights are kept, only they are scored, as they were written.
+        dev = learner.fitted.dev or None if config.select == "best" else None
+        task = cast("Any", learner.fitted.stage).fit_task(learner.train, dev, config)
+        task.name, task.gold = learner.task, gold_checksums(learner.train, dev)
+        tasks.append(task)
+    report = fit_tasks(tasks, encoder, config)
+    for learner in learners:
+        learner.fitted.report = report
+    return config
+
+
+def _encoder(document: Mapping[str, Any], path: Path) -> Any:
+    """Make the encoder that stages without a base of their own are on."""
+    entry = document.get("encoder")
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or "base" not in entry:
+        raise ConfigError(f"{path}: encoder needs a base")
+    _known(entry, _ENCODER_KEYS, f"{path}: encoder")
+    return TextEncoder(find_checkpoint(entry["base"]), **{key: entry[key] for key in ENCODER_SETTINGS if key in entry})
+
+
+def _settings(given: Any, seed: int | None, resume: bool, output: str) -> FitConfig:
+    """Read the settings of a fit; its checkpoints go beside `output`."""
+    settings = dict(given or {})
+    if seed is not None:
+        settings["seed"] = seed
+    return FitConfig.from_dict({"progress": True, **settings, "output": output, "resume": resume})
 
 
 def _read(path: Path) -> bytes:
@@ -101,7 +186,14 @@ def _parse(source: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("stages"), list) or not document["stages"]:
         raise ConfigError(f"{path} has no list of stages")
     _known(document, _KEYS, str(path))
-    for entry in document["stages"]:
+    beside = document.get("beside") or {}
+    if not isinstance(beside, dict) or not all(
+        isinstance(one, dict) and isinstance(one.get("stages"), list) for one in beside.values()
+    ):
+        raise ConfigError(f"{path}: beside is a mapping of the names of pipelines to their stages")
+    for name, one in beside.items():
+        _known(one, _BESIDE_KEYS, f"{path}: beside {name!r}")
+    for entry in [*document["stages"], *(entry for one in beside.values() for entry in one["stages"])]:
         if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
             raise ConfigError(f"{path}: each stage needs `stage`, its registered name")
         _known(entry, _STAGE_KEYS, f"{path}: stage {entry['stage']!r}")
@@ -113,27 +205,30 @@ def _known(given: Mapping[str, Any], names: set[str], where: str) -> None:
         raise ConfigError(f"{where} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(names))}")
 
 
-def _make(
-    entry: Mapping[str, Any], path: Path, before: Sequence[Stage], seed: int | None
-) -> tuple[Stage, Fitted | None]:
+def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _Learner | None:
+    """Make a stage of a pipeline; give one that learns with what it learns from."""
     kind: Any = resolve(entry["stage"])
     config = dict(entry.get("config") or {})
     if "train" not in entry:
         stage = kind.load(config)
         stage.name = entry.get("name", stage.name)
-        return stage, None
-    if "base" not in entry or "labels" not in entry:
-        raise ConfigError(f"{path}: stage {entry['stage']!r} learns, so it needs base and labels")
-    settings = dict(entry.get("fit") or {})
-    if seed is not None:
-        settings["seed"] = seed
-    fit = FitConfig.from_dict({"progress": True, **settings})
-    stage = kind.from_base(entry["base"], labels=entry["labels"], **config)
+        plan.stages.append(stage)
+        return None
+    base = entry.get("base", encoder)
+    if base is None or "labels" not in entry:
+        raise ConfigError(f"{path}: stage {entry['stage']!r} learns, so it needs labels, and a base or the encoder's")
+    stage = kind.from_base(base, labels=entry["labels"], **config)
     stage.name = entry.get("name", stage.name)
-    train = _gold(entry["train"], before)
-    dev = _gold(entry["dev"], before) if "dev" in entry else None
-    report = stage.fit(train, dev, fit)
-    return stage, Fitted(stage, entry, report, len(train), dev or [])
+    train = _gold(entry["train"], plan.stages)
+    dev = _gold(entry["dev"], plan.stages) if "dev" in entry else None
+    named = {"base": base if "base" in entry else encoder.checkpoint, **entry}
+    fitted = Fitted(stage, named, FitReport(FitConfig()), len(train), dev or [])
+    learner = _Learner(fitted, train, f"{plan.prefix}{stage.name}")
+    plan.stages.append(stage)
+    plan.fitted.append(fitted)
+    if "base" not in entry:
+        plan.together.append(learner)
+    return learner
 
 
 def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:
@@ -146,4 +241,5 @@ def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:
         if item["part"] not in parts:
             raise ConfigError(f"the corpus {item['corpus']!r} has no part {item['part']!r}: it has {', '.join(parts)}")
         records += parts[item["part"]]
-    return list(Pipeline(before).pipe(records)) if before else records
+    rules = [stage for stage in before if not hasattr(stage, "fit")]
+    return list(Pipeline(rules).pipe(records)) if rules else records

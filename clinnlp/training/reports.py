@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from clinnlp.encoders.model_heads import mean_over_pieces
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
@@ -196,7 +197,8 @@ def _chosen_windows(report: _Report, budget: int, chance: torch.Generator) -> li
 
 def _pooled(outputs: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
     """Average the logits of each report's windows, weighted by their shares; shape (reports, labels)."""
-    logits = torch.cat(list(outputs))
+    masks = [part["attention_mask"] for part in batch["parts"]]
+    logits = torch.cat([mean_over_pieces(rows.float(), mask) for rows, mask in zip(outputs, masks, strict=True)])
     shares, owners = batch["shares"].to(logits.dtype), batch["owners"]
     size = len(batch["labels"])
     sums = logits.new_zeros((size, logits.shape[1])).index_add(0, owners, logits * shares[:, None])

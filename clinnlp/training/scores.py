@@ -22,12 +22,15 @@ class Scores(Mapping[str, float]):
         The figure by which the best model is chosen.
     counts : list of (int, int, int)
         For each record right, found and gold spans, where spans were scored.
+    judged : list of (tuple of str, tuple of str)
+        For each item its gold labels and those found, where items were classified.
     """
 
     values_by_name: dict[str, float]
     per_label: dict[str, dict[str, float]] = field(default_factory=dict)
     primary: str = "f1"
     counts: list[tuple[int, int, int]] = field(default_factory=list)
+    judged: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> float:
         return self.values_by_name[name]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelerate import PartialState
 from transformers import set_seed
 
+from clinnlp.encoders.crf import TRANSITIONS
 from clinnlp.errors import MissingPackageError, TrainingError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.training.calibration import fit_temperature
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
+from clinnlp.training.resume import gold_checksums, remove_checkpoints
 from clinnlp.training.task import HeadTask
 
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
 
-__all__ = ["fit_pipeline", "fit_stage"]
+__all__ = ["fit_pipeline", "fit_stage", "fit_tasks"]
 
 
 def fit_stage(
@@ -52,17 +55,16 @@ def fit_stage(
     records, development = read_gold(train), None if dev is None else read_gold(dev)
     set_seed(config.seed)
     notes: list[str] = []
+    task: HeadTask = stage.fit_task(records, development, config)
+    task.teachers = _teachers(stage, teacher)
+    if config.output is not None:
+        task.gold = gold_checksums(records, development)
     if config.freeze is None and stage.encoder is not None and len(stage.encoder.users) > 1:
         stage.encoder = stage.encoder.copy()
         notes.append("the encoder was shared: this stage has a copy of its own now, and the others the one from before")
-    task: HeadTask = stage.fit_task(records, development, config)
-    task.teachers = _teachers(stage, teacher)
-    report = fit_heads([task], stage.encoder, config)
+    report = fit_tasks([task], stage.encoder, config)
     report.notes = notes + report.notes
-    _finish(report, [task], config)
-    if config.output is not None:
-        report.folder = stage.save(Path(config.output))
-        _draw(report)
+    _save(report, config, stage.save)
     return report
 
 
@@ -74,29 +76,33 @@ def fit_pipeline(
 ) -> FitReport:
     """Fine-tune the heads of a pipeline that share an encoder, together; see `Pipeline.fit`."""
     config = config or FitConfig()
-    learning = [stage for stage in pipeline.stages.values() if stage.encoder is not None and hasattr(stage, "fit_task")]
+    learning: list[Any] = [
+        stage for stage in pipeline.stages.values() if stage.encoder is not None and hasattr(stage, "fit_task")
+    ]
     given = _by_stage(learning, train, "train")
     judged = _by_stage(learning, dev, "dev") if dev is not None else {}
     stages = [stage for stage in learning if given.get(stage.name)]
-    _check_joint(pipeline, stages, config)
+    _check_joint(pipeline, stages)
     encoder = stages[0].encoder
     set_seed(config.seed)
     notes: list[str] = []
-    idle = [stage.name for stage in learning if stage.encoder is encoder and stage not in stages]
+    idle = [stage for stage in learning if stage.encoder is encoder and stage not in stages]
     if idle and config.freeze is None:
-        notes.append(f"nothing was given for {', '.join(idle)}: their heads are on an encoder that has changed")
+        named = ", ".join(stage.name for stage in idle)
+        notes.append(f"nothing was given for {named}: their heads are on an encoder that has changed")
+        for one in idle:  # its figures hold no longer
+            one.fitted = None
     names = list(pipeline.stages)
     tasks: list[HeadTask] = []
     for stage in stages:
         before = [s for s in list(pipeline.stages.values())[: names.index(stage.name)] if s not in learning]
         records, development = _prepared(given[stage.name], before), _prepared(judged.get(stage.name), before)
         tasks.append(stage.fit_task(records or [], development or None, config))
-    report = fit_heads(tasks, encoder, config)
+        if config.output is not None:
+            tasks[-1].gold = gold_checksums(records or [], development)
+    report = fit_tasks(tasks, encoder, config)
     report.notes = notes + report.notes
-    _finish(report, tasks, config)
-    if config.output is not None:
-        report.folder = pipeline.save(config.output)
-        _draw(report)
+    _save(report, config, pipeline.save)
     return report
 
 
@@ -111,7 +117,7 @@ def _by_stage(stages: Sequence[Any], gold: Any, what: str) -> dict[str, list[Rec
     return {s.name: [r for r in records if s.has_gold(r)] for s in stages}
 
 
-def _check_joint(pipeline: Pipeline, stages: Sequence[Stage], config: FitConfig) -> None:
+def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
     if not stages:
         raise TrainingError(
             f"no stage of {pipeline.name} on a text encoder has gold: give records with entities or labels"
@@ -122,8 +128,6 @@ def _check_joint(pipeline: Pipeline, stages: Sequence[Stage], config: FitConfig)
             f"{stages[0].name!r} and {apart[0]!r} do not share an encoder: make both from the same base with the same"
             " windows, or fit each alone"
         )
-    if unknown := sorted(set(config.mixing or {}) - {stage.name for stage in stages}):
-        raise TrainingError(f"FitConfig: mixing names {unknown[0]!r}: fitted are {', '.join(s.name for s in stages)}")
 
 
 def _prepared(records: Sequence[Record] | None, before: Sequence[Stage]) -> list[Record] | None:
@@ -148,8 +152,9 @@ def _teachers(stage: Any, teacher: Any) -> list[Any]:
     return teachers
 
 
-def _finish(report: FitReport, tasks: Sequence[HeadTask], config: FitConfig) -> None:
-    """Calibrate and judge the stages with the weights that were kept."""
+def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
+    """Train heads together, then calibrate and judge them with the weights that were kept; see `fit_heads`."""
+    report = fit_heads(tasks, encoder, config)
     for task in tasks:
         if config.calibrate and task.logits is not None:
             logits, targets, multi_label = task.logits()
@@ -160,14 +165,15 @@ def _finish(report: FitReport, tasks: Sequence[HeadTask], config: FitConfig) -> 
             report.scores[task.name] = task.evaluate()
         encoder = task.stage.encoder
         report.base = str(encoder.checkpoint if encoder is not None else task.stage.checkpoint or "")
-        task.stage.fitted = report
+        task.stage.fitted, task.stage.fitted_as = report, task.name
     if report.scores:
         single = next(iter(report.scores.values())).primary
         report.metric = single if len(tasks) == 1 else "primary"
+    return report
 
 
 def _cool(head: Any, temperature: float) -> None:
-    """Divide a head's logits by a temperature, in the weights of its last layer."""
+    """Divide a head's logits by a temperature, in the weights of its last layer, and with them its transitions."""
     import torch
 
     linear = [module for module in head.modules() if isinstance(module, torch.nn.Linear)]
@@ -177,6 +183,20 @@ def _cool(head: Any, temperature: float) -> None:
     with torch.no_grad():
         for parameter in last[-1].parameters():
             parameter.div_(temperature)
+        if (transitions := getattr(head, TRANSITIONS, None)) is not None:
+            transitions.div_(temperature)
+
+
+def _save(report: FitReport, config: FitConfig, save: Callable[[Path], Any]) -> None:
+    """Save what was fitted, once where several processes fitted it; then nobody goes on from the checkpoints."""
+    if config.output is None:
+        return
+    report.folder = Path(config.output)
+    if PartialState().is_main_process:
+        save(report.folder)
+        remove_checkpoints(config)
+        _draw(report)
+    PartialState().wait_for_everyone()
 
 
 def _draw(report: FitReport) -> None:
@@ -186,5 +206,5 @@ def _draw(report: FitReport) -> None:
     assert report.folder is not None
     try:
         write_learning_curve(report.history, report.folder / "learning_curve.png", metric=report.metric)
-    except MissingPackageError as error:
+    except (MissingPackageError, OSError) as error:
         report.notes.append(f"no learning curve was drawn: {error}")

@@ -44,12 +44,18 @@ class HeadTask:
         Gives what a temperature is fitted on: logits, targets and whether they are multi-label, on those records.
     head_rate : float, optional
         The head's learning rate.
+    rates : dict of str to float
+        Learning rates of single weights of the head, by the beginning of their names.
     teachers : list of Stage
         Whose mean probabilities are learned beside the gold; `logits_of` gives them.
     records : int
         Training records.
     notes : list of str
         What a reader of the report should know.
+    name : str
+        Name of the task; by default the stage's.
+    gold : dict of str to str
+        Checksums of the records, for a run that is to go on from a checkpoint.
     """
 
     stage: Any
@@ -61,14 +67,15 @@ class HeadTask:
     evaluate: Callable[[], Scores] | None = None
     logits: Callable[[], tuple[Any, Any, bool]] | None = None
     head_rate: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
     teachers: list[Any] = field(default_factory=list)
     records: int = 0
     notes: list[str] = field(default_factory=list)
+    name: str = ""
+    gold: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """The stage's name."""
-        return str(self.stage.name)
+    def __post_init__(self) -> None:
+        self.name = self.name or str(self.stage.name)
 
 
 class TaskExamples(torch.utils.data.Dataset[tuple[Drawn, Any]]):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
-from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.errors import ClinNLPError, MissingPackageError, TrainingError
 from clinnlp.training.batches import BudgetSampler, MixedSampler
 from clinnlp.training.config import FitConfig
 from clinnlp.training.task import Batch, HeadsOnEncoder, HeadTask, TaskExamples
@@ -42,6 +44,17 @@ def dropout(model: Any, rate: float | None) -> Iterator[None]:
             layer.p = own
 
 
+class _EpochTeller(TrainerCallback):  # type: ignore[misc]
+    """Tell the sampler of each epoch: one that is resumed on several devices is out of the Trainer's own reach."""
+
+    def __init__(self) -> None:
+        self.sampler: MixedSampler | None = None
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.sampler is not None:
+            self.sampler.set_epoch(int(state.epoch or 0))
+
+
 class TaskTrainer(Trainer):  # type: ignore[misc]
     """A Trainer with batches of one task each, a learning rate for each head, and the stages' own evaluation.
 
@@ -62,17 +75,19 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
         examples = TaskExamples(tasks)
         arguments = _arguments(tasks, config, folder)
         evaluated = arguments.eval_strategy != "no"
-        callbacks = _trackers(config)
+        self.epochs = _EpochTeller()
+        callbacks = [self.epochs, *_trackers(config)]
         if config.patience is not None and evaluated:
             callbacks.append(EarlyStoppingCallback(config.patience))
-        super().__init__(
-            model=model,
-            args=arguments,
-            train_dataset=examples,
-            eval_dataset=examples if evaluated else None,
-            data_collator=examples.collate,
-            callbacks=callbacks,
-        )
+        with _plain("the Trainer refuses a setting"):
+            super().__init__(
+                model=model,
+                args=arguments,
+                train_dataset=examples,
+                eval_dataset=examples if evaluated else None,
+                data_collator=examples.collate,
+                callbacks=callbacks,
+            )
         if not config.progress:
             self.remove_callback(PrinterCallback)
         self.loss_is_scaled_for_ga = False  # it is a batch's mean: the Trainer divides by the accumulated batches
@@ -90,6 +105,7 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
         samplers = [BudgetSampler(task.lengths, config.batch_tokens, config.seed) for task in self.tasks]
         rates = [(config.mixing or {}).get(task.name, 1.0) for task in self.tasks]
         sampler = MixedSampler(samplers, rates, config.seed, self.accelerator.num_processes)
+        self.epochs.sampler = sampler
         loader: DataLoader[Any] = DataLoader(
             self.train_dataset,
             batch_sampler=sampler,
@@ -100,20 +116,44 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Take a step, unless the loss is no number: what follows would only cost time."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not bool(torch.isfinite(loss)):
+        # All processes stop where that of one is none: the others would wait for it.
+        if not bool(torch.isfinite(self.accelerator.reduce(loss))):
             raise TrainingError(f"the loss is not a number at step {self.state.global_step + 1}: lower learning_rate")
         return loss
+
+    def refuse_nan(self) -> None:
+        """Refuse weights that are no numbers, as a gradient that overflows leaves them.
+
+        Raises
+        ------
+        TrainingError
+            With the step.
+        """
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            raise TrainingError(f"the weights are not numbers after step {self.state.global_step}: lower learning_rate")
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Save the weights, if they are numbers."""
+        self.refuse_nan()
+        super().save_model(*args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Give the optimizer, with a learning rate for the encoder and one for each head."""
         if self.optimizer is None:
-            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = kind(self._groups(), **settings)
+            with _plain(f"optimizer {self.fit_config.optimizer!r} cannot be used"):
+                kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+                self.optimizer = kind(self._groups(), **settings)
         return self.optimizer
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the schedule of the learning rate."""
+        with _plain(f"schedule {self.fit_config.schedule!r} cannot be used"):
+            return super().create_scheduler(*args, **kwargs)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Group the weights by learning rate, and those with decay from those without: biases and norms."""
-        rates = {f"heads.{i}.": task.head_rate for i, task in enumerate(self.tasks)}
+        rates = {f"heads.{i}.{name}": own for i, task in enumerate(self.tasks) for name, own in task.rates.items()}
+        rates.update({f"heads.{i}.": task.head_rate for i, task in enumerate(self.tasks) if task.head_rate})
         groups: dict[tuple[float, bool], list[Any]] = {}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
@@ -126,6 +166,7 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the stages on their development records; the primary figure is the mean of theirs."""
+        self.refuse_nan()
         self.model.eval()
         metrics: dict[str, float] = {}
         primary: list[float] = []
@@ -137,9 +178,24 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
             metrics.update({f"eval_{prefix}{name}": value for name, value in scores.items()})
             primary.append(scores.best)
         metrics["eval_primary"] = sum(primary) / len(primary)
+        if self.accelerator.num_processes > 1:  # all decide by the same figures, whatever their devices round
+            metrics = broadcast_object_list([metrics])[0]
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+@contextmanager
+def _plain(what: str) -> Iterator[None]:
+    """Tell in one line what the Trainer says of a setting."""
+    try:
+        yield
+        return
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:
+        if isinstance(error, (ClinNLPError, torch.OutOfMemoryError)):
+            raise
+        reason = " ".join(str(error).split())[:300]
+    raise TrainingError(f"{what}: {reason}")
 
 
 def _trackers(config: FitConfig) -> list[Any]:
@@ -150,6 +206,8 @@ def _trackers(config: FitConfig) -> list[Any]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise MissingPackageError("tensorboard", "train") from None
+    if not PartialState().is_main_process:
+        return []
     place = None if config.output is None else f"{config.output}.tensorboard"
     return [TensorBoardCallback(SummaryWriter(place))]
 
@@ -159,7 +217,7 @@ def _arguments(tasks: Sequence[HeadTask], config: FitConfig, folder: Path) -> Tr
     evaluated = any(task.evaluate is not None for task in tasks)
     best = evaluated and config.select == "best"
     every = {} if config.every is None else {"eval_steps": config.every, "save_steps": config.every}
-    try:
+    with _plain("the Trainer refuses a setting"):
         return TrainingArguments(
             output_dir=str(folder),
             num_train_epochs=config.epochs,
@@ -188,5 +246,3 @@ def _arguments(tasks: Sequence[HeadTask], config: FitConfig, folder: Path) -> Tr
             ddp_find_unused_parameters=True,
             **every,
         )
-    except (ValueError, ImportError) as error:
-        raise TrainingError(f"the Trainer refuses a setting: {' '.join(str(error).split())[:200]}") from None

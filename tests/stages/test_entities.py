@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import lexicon_classifier, save_classifier, tiny_base
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from clinnlp import Entity, Pipeline, Record, Token
+from clinnlp import Entity, FitConfig, Pipeline, Record, Token
 from clinnlp.alignment import EditedText, delete, replace
 from clinnlp.encoders.bio import bio_labels
 from clinnlp.encoders.words import Words
@@ -331,3 +331,47 @@ def test_a_megabyte_in_one_line_is_one_paragraph_that_is_read_to_its_end(lexicon
     assert len(paragraphs) == 1
     assert len(paragraphs[0].ids) == 165_000
     assert paragraphs[0].ends[-1] == len(text) - 1
+
+
+def test_transitions_are_learned_saved_in_the_configuration_and_decide(tmp_path: Path) -> None:
+    words = ["took", "aspirin", "and", "no", "daily"]
+    base = tiny_base(tmp_path / "base", words)
+    # Two words of a drug: only what came before tells whether "daily" goes on.
+    gold = [Record("took aspirin daily and no daily", entities=[Entity(5, 18, "Drug")]) for _ in range(8)]
+    ner = EntityExtractor.from_base(base, ["Drug"])
+    assert ner.transitions is None
+    ner.fit(gold, None, FitConfig(epochs=30, learning_rate=1e-3, batch_tokens=64, warmup=0.0))
+    transitions = ner.transitions
+    assert transitions is not None
+    assert transitions[1, 2] > transitions[0, 2]
+    assert spans(ner("took aspirin daily and no daily")) == [(5, 18, "Drug")]
+    for folder in (ner.save(tmp_path / "whole"), Pipeline([ner, _other(ner)]).save(tmp_path / "both")):
+        again = EntityExtractor.from_pretrained(folder)
+        assert (again.transitions == transitions).all()
+        assert [pytest.approx(e.score) for e in again(gold[0].text).entities] == [
+            e.score for e in ner(gold[0].text).entities
+        ]
+    _, info = AutoModelForTokenClassification.from_pretrained(tmp_path / "whole", output_loading_info=True)
+    assert not info["unexpected_keys"]
+    assert not info["missing_keys"]
+    # A new head on it has none of them, and a fit without takes them away.
+    assert EntityExtractor.from_base(tmp_path / "whole", ["Other"]).transitions is None
+    report = ner.fit(gold, None, FitConfig(epochs=1, focal=1.0))
+    assert ner.transitions is None
+    assert any("no transitions were learned" in note for note in report.notes)
+    ner.fit(gold, None, FitConfig(epochs=1, crf=False))
+    assert ner.transitions is None
+
+
+def _other(ner: EntityExtractor) -> EntityExtractor:
+    return EntityExtractor.from_base(ner.encoder, ["Other"], name="other")
+
+
+def test_transitions_that_do_not_fit_are_one_line(lexicon: Path, tmp_path: Path) -> None:
+    folder = EntityExtractor.from_pretrained(lexicon).save(tmp_path / "saved")
+    path = folder / "config.json"
+    for wrong in (["1 2", "3 4"], "text", [1, 2]):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "transitions": wrong}))
+        with pytest.raises(CheckpointError, match="transitions in the config") as caught:
+            EntityExtractor.from_pretrained(folder).warm_up()
+        assert "\n" not in str(caught.value)

@@ -65,7 +65,7 @@ def found(some: list[Record]) -> list[list[tuple[str, float]]]:
 
 def test_a_small_network_learns_and_its_evaluation_agrees_with_what_it_writes(fitted: ImageClassifier) -> None:
     scores = fitted.evaluate(DEV)
-    assert set(scores) == {"accuracy", "macro_f1", "micro_f1", "auroc"}
+    assert set(scores) == {"accuracy", "macro_f1", "micro_f1", "auroc", "ece"}
     assert scores["auroc"] > 0.95
     assert scores["accuracy"] > 0.8
     done = list(Pipeline([fitted]).pipe(bare(DEV)))

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import pickle
 import random
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,42 +179,6 @@ def test_a_loss_that_is_no_number_stops_with_the_step(base: Path) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FitConfig.from_dict(settings)
-
-
-_KILLED = """
-import os, sys
-sys.path.insert(0, {tests!r})
-from training.test_fit import DEV, FAST, TRAIN
-from clinnlp import FitConfig
-from clinnlp.stages import EntityExtractor
-ner = EntityExtractor.from_base({base!r}, ["Drug"])
-evaluate, calls = ner.evaluate, 0
-import clinnlp.training.entities as entities
-judge = entities.evaluate_entities
-def kill_in_the_third_epoch(*args):
-    global calls
-    calls += 1
-    if calls == 3:
-        os.kill(os.getpid(), 9)
-    return judge(*args)
-entities.evaluate_entities = kill_in_the_third_epoch
-ner.fit(TRAIN, DEV, FitConfig(epochs=4, seed=5, output={output!r}, **FAST))
-"""
-
-
-def test_a_killed_fine_tune_resumes_to_the_weights_of_an_unbroken_one(base: Path, tmp_path: Path) -> None:
-    output = tmp_path / "ner"
-    code = _KILLED.format(tests=str(Path(__file__).parents[1]), base=str(base), output=str(output))
-    killed = subprocess.run([sys.executable, "-c", code], env={**os.environ}, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    assert not output.exists()
-    weights = []
-    for settings in ({"output": str(output), "resume": True}, {}):
-        ner = EntityExtractor.from_base(base, ["Drug"])
-        report = ner.fit(TRAIN, DEV, FitConfig(epochs=4, seed=5, **FAST, **settings))
-        assert len(report.history) == 4
-        weights.append(ner.state_dict())
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 600))

@@ -49,7 +49,13 @@ def test_the_area_of_two_classes_is_the_usual_one() -> None:
 
 def test_a_class_that_does_not_occur_leaves_the_figures_defined() -> None:
     figures = score_labels([["a"], ["a"]], np.array([[0.9, 0.05, 0.05], [0.8, 0.1, 0.1]]), NAMES)
-    assert dict(figures) == {"accuracy": 1.0, "macro_f1": 1.0, "micro_f1": 1.0, "auroc": 0.5}
+    assert dict(figures) == {
+        "accuracy": 1.0,
+        "macro_f1": 1.0,
+        "micro_f1": 1.0,
+        "auroc": 0.5,
+        "ece": pytest.approx(0.15),
+    }
     assert "auroc" not in figures.per_label["a"]
     partly = score_labels([["a"], ["b"]], np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]]), NAMES)
     assert partly["auroc"] == 1.0

@@ -123,3 +123,59 @@ def test_the_interval_holds_the_figure_and_narrows_with_documents() -> None:
     many = bootstrap_interval([(5, 10, 10), (9, 10, 10), (2, 10, 10)] * 30)
     assert few[0] <= 16 / 30 <= few[1]
     assert few[1] - few[0] > 2 * (many[1] - many[0])
+
+
+def joint_recipe(folder: Path, **changes: object) -> Path:
+    """Two pipelines with a head each on one encoder."""
+    head = {
+        "stage": "entities",
+        "labels": LABELS,
+        "train": {"corpus": "maccrobat", "part": "train"},
+        "dev": {"corpus": "maccrobat", "part": "devel"},
+    }
+    document = {
+        "name": "tiny-en",
+        "encoder": {"base": str(tiny_base(folder / "base", WORDS)), "window": 64, "overlap": 16},
+        "fit": {"epochs": 8, "learning_rate": 5.0e-3, "batch_tokens": 64, "progress": False},
+        "stages": [{"stage": "cleaning"}, {"stage": "tokenization"}, head],
+        "beside": {"other-en": {"description": "Another.", "stages": [{"stage": "tokenization"}, head]}},
+        **changes,
+    }
+    path = folder / "tiny-en" / "train.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def test_heads_of_two_pipelines_are_fitted_on_one_encoder_that_is_saved_once(written: Path) -> None:
+    path = joint_recipe(written)
+    report = run(path)
+    assert [item.stage.name for item in report.fitted] == ["entities", "entities"]
+    assert {"entities.f1", "other-en.entities.f1"} <= set(report.fitted[0].report.history[-1])
+    for name in ("tiny-en", "other-en"):
+        nlp = clinnlp.load(written / name)
+        assert [(e.text, e.label) for e in nlp("He took aspirin.").entities] == [("aspirin", "Medication")]
+        assert "| Medication |" in (written / name / "README.md").read_text(encoding="utf-8")
+    weights = sorted(str(file.relative_to(written)) for file in written.glob("*-en/**/*.safetensors"))
+    assert weights == ["other-en/entities/head.safetensors", "tiny-en/entities/model.safetensors"]
+    # Saved elsewhere, the borrowed encoder goes along.
+    again = clinnlp.load(clinnlp.load(written / "other-en").save(written / "far" / "away"))
+    assert [e.text for e in again("He took aspirin.").entities] == ["aspirin"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": None}, "it needs labels, and a base"),
+        ({"encoder": {"window": 3}}, "encoder needs a base"),
+        ({"encoder": {"base": "no-such-base"}}, "no checkpoint"),
+        ({"encoder": {"base": "x", "oops": 1}}, "unknown key 'oops'"),
+        ({"beside": [1]}, "beside is a mapping"),
+        ({"beside": {"other": {"stages": [], "oops": 1}}}, "unknown key 'oops'"),
+        ({"fit": {"mixing": {"nothing": 2.0}}}, "mixing names 'nothing'"),
+    ],
+)
+def test_a_joint_recipe_that_cannot_be_run_says_why(written: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ClinNLPError, match=message) as caught:
+        run(joint_recipe(written, **changes))
+    assert "\n" not in str(caught.value)
