@@ -61,6 +61,42 @@ class LearningStage(Stage):
 
         return FitConfig()
 
+    def fit(
+        self,
+        train: Gold,
+        dev: Gold | None = None,
+        config: FitConfig | None = None,
+        teacher: Stage | Sequence[Stage] | None = None,
+    ) -> FitReport:
+        """Fine-tune on gold, in place; what gold is, the class says.
+
+        Where other stages share the encoder, this one gets a copy of its own, unless the configuration freezes it.
+
+        Parameters
+        ----------
+        train, dev : sequence of Record or datasets.Dataset
+            Records with gold; those without any for this stage are left out. On `dev` the best epoch is chosen, by the
+            stage's primary figure.
+        config : FitConfig, optional
+            By default `default_fit_config()`.
+        teacher : stage or sequence of stages, optional
+            Of the same class and labels: what it finds probable is learned beside the gold (Hinton et al., 2015); of
+            several, or of an ensemble, their mean.
+
+        Returns
+        -------
+        FitReport
+
+        Raises
+        ------
+        TrainingError
+            If there is no gold, it has labels that the head does not know, the loss is not a number, or a checkpoint
+            cannot be written.
+        """
+        from clinnlp.training.stages import fit_stage
+
+        return fit_stage(self, train, dev, config, teacher)
+
     def search(
         self,
         train: Gold,

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
-    from clinnlp.training.fit import FitReport, Gold
+    from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
@@ -38,6 +37,8 @@ class EntityExtractor(EncoderStage):
     A note is read whole, in overlapping windows; each word's label comes from its first word piece, in the
     window that holds it most centrally. Decoding cannot split a word or give an invalid sequence. A word is a
     token of the record where it has tokens, else what the tokenizer cuts at white space and marks.
+
+    It is fitted on the entities of records, and judged by strict span F1.
 
     Entities that a record brings are kept, and no others are looked for in it. The score of an entity is the mean,
     over its words, of the probability of its type.
@@ -241,39 +242,6 @@ class EntityExtractor(EncoderStage):
             start, end = int(words.starts[first]), int(words.ends[last - 1])
             found.append(Entity(start, end, label, score=min(score, 1.0), source=self.name))
         return found
-
-    def fit(
-        self,
-        train: Gold,
-        dev: Gold | None = None,
-        config: FitConfig | None = None,
-        teacher: Stage | Sequence[Stage] | None = None,
-    ) -> FitReport:
-        """Fine-tune on gold entities, in place.
-
-        Where other stages share the encoder, this one gets a copy of its own, unless the configuration freezes it.
-
-        Parameters
-        ----------
-        train, dev : sequence of Record or datasets.Dataset
-            Records with gold entities. On `dev` the best epoch is chosen, by strict span F1.
-        config : FitConfig, optional
-        teacher : EntityExtractor or sequence of EntityExtractor, optional
-            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015); of several, or of
-            an ensemble, their mean.
-
-        Returns
-        -------
-        FitReport
-
-        Raises
-        ------
-        TrainingError
-            If there is no gold, or it has types that the head does not know.
-        """
-        from clinnlp.training.stages import fit_stage
-
-        return fit_stage(self, train, dev, config, teacher)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

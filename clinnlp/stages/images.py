@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
-    from clinnlp.training.fit import FitReport, Gold
+    from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
@@ -50,6 +49,9 @@ class ImageClassifier(LearningStage):
     probabilities, to `record.labels[name]`: all labels with their probabilities, best first, in the place of what
     stood there. A record without pictures gets an empty list. A picture that cannot be decoded is its record's
     error, and leaves that record without labels.
+
+    It is fitted on the labels under its name in `image.labels`, or for all images of a record in `record.labels`, and
+    judged by macro F1.
 
     Parameters
     ----------
@@ -307,37 +309,6 @@ class ImageClassifier(LearningStage):
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of a batch of pixels."""
         return self.model(**{name: tensor.to(self.model.device) for name, tensor in part.items()}).logits  # type: ignore[no-any-return]
-
-    def fit(
-        self,
-        train: Gold,
-        dev: Gold | None = None,
-        config: FitConfig | None = None,
-        teacher: Stage | Sequence[Stage] | None = None,
-    ) -> FitReport:
-        """Fine-tune on gold labels, in place.
-
-        Parameters
-        ----------
-        train, dev : sequence of Record or datasets.Dataset
-            Records whose images have gold in `labels[name]`, or which have it themselves for all their images;
-            others are left out. On `dev` the best epoch is chosen, by macro F1.
-        config : FitConfig, optional
-        teacher : ImageClassifier or sequence of ImageClassifier, optional
-            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015).
-
-        Returns
-        -------
-        FitReport
-
-        Raises
-        ------
-        TrainingError
-            If there is no gold, or it has labels that the head does not know.
-        """
-        from clinnlp.training.stages import fit_stage
-
-        return fit_stage(self, train, dev, config, teacher)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit`."""

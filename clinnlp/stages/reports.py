@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
-    from clinnlp.training.fit import FitReport, Gold
+    from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
@@ -45,6 +44,9 @@ class ReportClassifier(EncoderStage):
     `record.labels[name]`, in the place of what stood there: all of them, best first, with their probabilities;
     of a multi-label head those whose probability is at least `threshold` (0 gives all). A note without a word
     gets an empty list.
+
+    It is fitted on the labels under its name in `record.labels`, and judged by macro F1; without a configuration for 8
+    epochs at a learning rate of 1e-4, and 2e-3 for the head.
 
     Parameters
     ----------
@@ -264,41 +266,6 @@ class ReportClassifier(EncoderStage):
         empty = weights == 0
         pooled[~empty] /= weights[~empty, None]
         return pooled, empty
-
-    def fit(
-        self,
-        train: Gold,
-        dev: Gold | None = None,
-        config: FitConfig | None = None,
-        teacher: Stage | Sequence[Stage] | None = None,
-    ) -> FitReport:
-        """Fine-tune on gold labels, in place.
-
-        Where other stages share the encoder, this one gets a copy of its own, unless the configuration freezes it.
-
-        Parameters
-        ----------
-        train, dev : sequence of Record or datasets.Dataset
-            Records with gold in `labels[name]`; others are left out. On `dev` the best epoch is chosen, by
-            macro F1.
-        config : FitConfig, optional
-            By default 8 epochs at a learning rate of 1e-4, and 2e-3 for the head.
-        teacher : ReportClassifier or sequence of ReportClassifier, optional
-            With the same labels: its probabilities are learned beside the gold (Hinton et al., 2015); of several, or of
-            an ensemble, their mean.
-
-        Returns
-        -------
-        FitReport
-
-        Raises
-        ------
-        TrainingError
-            If there is no gold, or it has labels that the head does not know.
-        """
-        from clinnlp.training.stages import fit_stage
-
-        return fit_stage(self, train, dev, config, teacher)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""
