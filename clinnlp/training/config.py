@@ -89,7 +89,7 @@ class FitConfig:
     select : {"best", "last"}
         Keep the weights of the best epoch on the development records, or of the last one.
     patience : int, optional
-        Stop after so many epochs without a better score.
+        Stop when so many evaluations in a row, one an epoch or one at each of `every`, gave no better score.
     every : int, optional
         Steps after which the development records are scored and a checkpoint is written, in place of every epoch.
     output : str, optional

@@ -155,6 +155,9 @@ def _teachers(stage: Any, teacher: Any) -> list[Any]:
 def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
     """Train heads together, then calibrate and judge them with the weights that were kept; see `fit_heads`."""
     report = fit_heads(tasks, encoder, config)
+    if not any(task.evaluate for task in tasks):
+        idle = [name for name in ("patience", "calibrate") if getattr(config, name)]
+        report.notes += [f"{name} did nothing: it needs development records" for name in idle]
     for task in tasks:
         if config.calibrate and task.logits is not None:
             logits, targets, multi_label = task.logits()

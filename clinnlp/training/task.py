@@ -130,12 +130,22 @@ class HeadsOnEncoder(nn.Module):
             self.encoder.eval()
         return self
 
-    def forward(self, task: int, parts: Sequence[Mapping[str, torch.Tensor]]) -> list[torch.Tensor]:
-        """Give the outputs of one head on each part of a batch."""
+    def forward(
+        self,
+        task: int,
+        parts: Sequence[Mapping[str, torch.Tensor]],
+        loss: Callable[[list[torch.Tensor]], torch.Tensor] | None = None,
+    ) -> Any:
+        """Give the outputs of one head on each part of a batch, or their loss.
+
+        A loss may have weights of the head, and several processes only learn of those that are used in here.
+        """
         head = self.heads[task]
         if self.encoder is None:
-            return [head(**part).logits for part in parts]
-        return [head_logits(head, self._states(part), part["attention_mask"]) for part in parts]
+            outputs = [head(**part).logits for part in parts]
+        else:
+            outputs = [head_logits(head, self._states(part), part["attention_mask"]) for part in parts]
+        return outputs if loss is None else loss(outputs)
 
     def _states(self, part: Mapping[str, torch.Tensor]) -> torch.Tensor:
         assert self.encoder is not None

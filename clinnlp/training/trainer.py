@@ -74,6 +74,7 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
         self.control: Any
         examples = TaskExamples(tasks)
         arguments = _arguments(tasks, config, folder)
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # several take a process each: one alone would cut batches up
         evaluated = arguments.eval_strategy != "no"
         self.epochs = _EpochTeller()
         callbacks = [self.epochs, *_trackers(config)]
@@ -97,7 +98,8 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
         task, parts = self.tasks[inputs["task"]], inputs["parts"]
         with torch.no_grad():
             taught = [[teacher.logits_of(part) for part in parts] for teacher in task.teachers]
-        return task.loss(model(inputs["task"], parts), inputs, taught)
+        loss: torch.Tensor = model(inputs["task"], parts, lambda outputs: task.loss(outputs, inputs, taught))
+        return loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Give batches by token budget; what is prepared is told of each new epoch."""

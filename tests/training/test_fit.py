@@ -296,3 +296,13 @@ def test_of_overlapping_entities_the_longest_is_kept(given_spans: list[tuple[int
     for entity in entities:
         overlapping = [k for k in kept if k.start < entity.end and entity.start < k.end]
         assert any(k.end - k.start >= entity.end - entity.start for k in overlapping)
+
+
+def test_settings_that_need_development_records_say_so_without_them(base: Path) -> None:
+    report = EntityExtractor.from_base(base, ["Drug"]).fit(
+        TRAIN[:4], None, FitConfig(epochs=1, patience=2, calibrate=True, **FAST)
+    )
+    assert [note for note in report.notes if "did nothing" in note] == [
+        "patience did nothing: it needs development records",
+        "calibrate did nothing: it needs development records",
+    ]
