@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABEL_SET",
-    "POOLING",
     "check_labels",
     "head_settings",
     "label_set_name",
@@ -30,9 +29,6 @@ __all__ = [
 
 LABEL_SET = "label_set"
 """Where a checkpoint's config.json keeps the name of the label set that its head was made for."""
-
-POOLING = "report_pooling"
-"""Where a checkpoint's config.json keeps how the pieces of a window become one."""
 
 _MULTI = "multi_label_classification"
 _SINGLE = "single_label_classification"

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from clinnlp.errors import CheckpointError
 
-__all__ = ["GivenStates", "head_logits", "joined_state", "mean_over_pieces", "new_head", "split_model"]
+__all__ = ["GivenStates", "head_logits", "joined_state", "new_head", "split_model"]
 
 
 class GivenStates(nn.Module):
@@ -61,24 +61,6 @@ def head_logits(head: Any, states: torch.Tensor, mask: torch.Tensor) -> torch.Te
     Tensor of float, shape (windows, pieces, labels) or (windows, labels)
     """
     return head(inputs_embeds=states, attention_mask=mask).logits  # type: ignore[no-any-return]
-
-
-def mean_over_pieces(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Average the logits of a window's pieces, special ones included; those of whole windows stay as they are.
-
-    Parameters
-    ----------
-    logits : Tensor of float, shape (windows, pieces, labels) or (windows, labels)
-    mask : Tensor of int64, shape (windows, pieces)
-
-    Returns
-    -------
-    Tensor of float, shape (windows, labels)
-    """
-    if logits.ndim == 2:
-        return logits
-    shares = mask.to(logits.dtype) / mask.sum(dim=1, keepdim=True)
-    return (logits * shares[:, :, None]).sum(dim=1)
 
 
 def split_model(model: Any, checkpoint: str) -> nn.Module:

@@ -151,11 +151,6 @@ class EncoderStage(LearningStage):
         return load_config(self.head_checkpoint or self.checkpoint)
 
     @property
-    def model_class(self) -> str:
-        """The class of transformers that the whole model is of."""
-        return self.auto_class
-
-    @property
     def head(self) -> PreTrainedModel:
         """The head: a model of transformers without its encoder, loaded at first use, on the encoder's device."""
         if self._head is None:
@@ -169,13 +164,13 @@ class EncoderStage(LearningStage):
             return self._make_head(load_config(self.checkpoint, **self._new_settings()))
         if self.head_checkpoint is not None:
             return load_head(self._make_head, self.head_checkpoint, self.checkpoint)
-        if not self.model_class:
+        if not self.auto_class:
             return load_head(self._make_head, self.checkpoint, self.checkpoint)
         import transformers
 
         from clinnlp.encoders.model_heads import split_model
 
-        model = load_model(getattr(transformers, self.model_class), self.checkpoint)
+        model = load_model(getattr(transformers, self.auto_class), self.checkpoint)
         self.encoder.adopt(split_model(model, self.checkpoint))
         return model
 
@@ -185,7 +180,7 @@ class EncoderStage(LearningStage):
 
         from clinnlp.encoders.model_heads import new_head
 
-        return new_head(getattr(transformers, self.model_class), config, self.encoder.pooler, self.checkpoint)
+        return new_head(getattr(transformers, self.auto_class), config, self.encoder.pooler, self.checkpoint)
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give what is kept of the head's outputs: its logits."""
@@ -252,7 +247,7 @@ class EncoderStage(LearningStage):
 
         refuse_ensemble(self, "saved")
         card = stage_card(self, Path(folder), dtype)
-        if not self.model_class:
+        if not self.auto_class:
             return save_with_encoder(self._saved_head(), self.encoder, folder, dtype, card)
         state = {name: tensor for name, tensor in self.state_dict().items() if name not in self.in_config}
         return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state, card)

@@ -49,7 +49,6 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "reports": {
         "plain": {},
-        "pooling=first": {},
         **WEIGHED,
         "resample=over": {"resample": "over"},
         "resample=under": {"resample": "under"},
@@ -57,7 +56,6 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "lora=16": {"lora": 16, "learning_rate": 1e-3},
     },
 }
-OF_THE_STAGE = {"pooling=first": {"pooling": "first"}}
 PLAIN = {
     "entities": FitConfig(epochs=6, learning_rate=4e-4, dropout=0.1, select="last"),
     "reports": FitConfig(epochs=5, learning_rate=1e-4, head_learning_rate=2e-3, dropout=0.1, select="last"),
@@ -91,7 +89,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for name, changes in OPTIONS[task].items():
             if not any(row["option"] == name and row["seed"] == seed for row in rows):
-                stage = make(**OF_THE_STAGE.get(name, {}))
+                stage = make()
                 report = stage.fit(train, None, replace(plain, **changes, seed=seed))
                 scores = stage.evaluate(judged)
                 put(name, seed, score=scores[FIGURE[task]], macro=macro(scores), seconds=report.seconds)

@@ -4,7 +4,6 @@ import json
 import pickle
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from tiny import save_classifier, tiny_config, tiny_tokenizer
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     AutoTokenizer,
     BertForSequenceClassification,
     BertModel,
@@ -208,49 +206,20 @@ def test_results_do_not_depend_on_batches_or_order(fitted: ReportClassifier) -> 
 
 def test_a_saved_stage_opens_in_plain_transformers_and_loads_again(fitted: ReportClassifier, tmp_path: Path) -> None:
     folder = fitted.save(tmp_path / "organ")
-    model, info = AutoModelForTokenClassification.from_pretrained(folder, output_loading_info=True)
-    assert not info["missing_keys"]
-    assert not info["unexpected_keys"]
-    assert_same(fitted, lambda inputs: model(**inputs).logits.mean(dim=1), model.config.id2label, folder)
-    loaded = ReportClassifier.from_pretrained(folder)
-    assert (loaded.name, loaded.labels, loaded.multi_label, loaded.pooling) == ("organ", LABELS, False, "mean")
-    assert found([loaded(DEV[0].text)]) == found([fitted(DEV[0].text)])
-    renamed = ReportClassifier.from_pretrained(folder, name="part")
-    assert list(renamed(DEV[0].text).labels) == ["part"]
-
-
-def test_a_head_on_the_first_piece_is_a_sequence_classifier_of_transformers(base: Path, tmp_path: Path) -> None:
-    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ", pooling="first")
-    stage.fit(TRAIN, None, FitConfig(epochs=2, **FAST))
-    folder = stage.save(tmp_path / "organ")
     model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    assert_same(stage, lambda inputs: model(**inputs).logits, model.config.id2label, folder)
-    loaded = ReportClassifier.from_pretrained(folder)
-    assert loaded.pooling == "first"
-    assert found([loaded(DEV[0].text)]) == found([stage(DEV[0].text)])
-
-
-def assert_same(stage: ReportClassifier, run: Any, names: dict[int, str], folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():
-        logits = run(AutoTokenizer.from_pretrained(folder)(DEV[0].text, return_tensors="pt"))
-    best = stage(DEV[0].text).labels["organ"][0]
-    assert names[int(logits.argmax())] == best.name
+        logits = model(**tokenizer(DEV[0].text, return_tensors="pt")).logits
+    best = fitted(DEV[0].text).labels["organ"][0]
+    assert model.config.id2label[int(logits.argmax())] == best.name
     assert best.score == pytest.approx(float(logits.softmax(dim=1).max()), abs=1e-5)
-
-
-def test_padding_does_not_count_in_the_mean(base: Path) -> None:
-    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
-    short, long = "rash", "the liver and the heart " * 8
-    alone, _ = stage.pooled_logits([short])
-    beside, _ = stage.pooled_logits([short, long])
-    assert beside[0] == pytest.approx(alone[0], abs=1e-5)
-
-
-def test_an_unknown_pooling_is_refused(base: Path) -> None:
-    with pytest.raises(ConfigError, match="'mean' or 'first'"):
-        ReportClassifier.from_base(base, labels=LABELS, pooling="max")
+    loaded = ReportClassifier.from_pretrained(folder)
+    assert (loaded.name, loaded.labels, loaded.multi_label) == ("organ", LABELS, False)
+    assert found([loaded(DEV[0].text)]) == found([fitted(DEV[0].text)])
+    renamed = ReportClassifier.from_pretrained(folder, name="part")
+    assert list(renamed(DEV[0].text).labels) == ["part"]
 
 
 def test_a_saved_multi_label_head_is_one_again(many: ReportClassifier, tmp_path: Path) -> None:
