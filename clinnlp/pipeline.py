@@ -259,7 +259,8 @@ class Pipeline:
         Parameters
         ----------
         train, dev : records or mapping of stage name to records
-            As lists of `Record` or a `datasets.Dataset`; of records for all, each head takes those with gold for it.
+            As lists of `Record` or a `datasets.Dataset`; of records for all, each head takes those with gold for it
+            (entities of its own types; a record that was read with an empty list of entities has none of them).
             On `dev` the best epoch is chosen, by the mean of the heads' primary figures.
         config : FitConfig, optional
 

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from clinnlp.encoders.encoder import TextEncoder
     from clinnlp.record import Record
 
-__all__ = ["FORMAT", "load", "save_pipeline"]
+__all__ = ["FORMAT", "check_savable", "load", "save_pipeline"]
 
 FORMAT = 1
 FILE = PIPELINE_FILE
+# A whole checkpoint that was saved where the pipeline goes: it would be read in its place.
+_CHECKPOINT = ("config.json", "model*.safetensors", "*.safetensors.index.json", "tokenizer*.json", "head.safetensors")
 _KEYS = ("clinnlp", "name", "batch_size", "encoders", "stages")
 _STAGE_KEYS = ("name", "stage", "config", "encoder", "weights")
 
@@ -57,16 +59,12 @@ def save_pipeline(
     """
     from clinnlp.training.card import pipeline_card
 
-    for stage in pipeline.stages.values():
-        if not stage.kind or resolve(stage.kind) is not type(stage):
-            raise PipelineError(
-                f"stage {stage.name!r} cannot be saved: set `kind` on its class and clinnlp.stage.register it"
-            )
+    check_savable(pipeline)
     folder = Path(folder)
     ours = _saved_before(folder)
     taken = {path.name.casefold() for path in folder.glob("*") if path.name not in ours} | {FILE}
     try:
-        with replace_folder(folder, stale=map(escape, ours)) as new:
+        with replace_folder(folder, stale=[*map(escape, ours), *_CHECKPOINT]) as new:
             encoders = _save_encoders(pipeline, new, taken, dtype, encoder_of)
             names = {id(encoder): name for name, (encoder, _) in encoders.items()}
             entries = [_save_stage(stage, new, taken, dtype, names) for stage in pipeline.stages.values()]
@@ -81,6 +79,21 @@ def save_pipeline(
     except OSError as error:
         raise PipelineError(f"cannot save a pipeline in {folder}: {error.strerror}") from error
     return folder
+
+
+def check_savable(pipeline: Pipeline) -> None:
+    """Refuse a pipeline with a stage that has no registered name.
+
+    Raises
+    ------
+    PipelineError
+        Naming the stage.
+    """
+    for stage in pipeline.stages.values():
+        if not stage.kind or resolve(stage.kind) is not type(stage):
+            raise PipelineError(
+                f"stage {stage.name!r} cannot be saved: set `kind` on its class and clinnlp.stage.register it"
+            )
 
 
 def _save_encoders(

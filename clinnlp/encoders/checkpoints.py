@@ -55,7 +55,7 @@ def find_checkpoint(base: str | Path) -> str:
     )
 
 
-def find_head(checkpoint: str | Path, kind: str) -> tuple[str, str | None, dict[str, Any]]:
+def find_head(checkpoint: str | Path, kind: str, name: str | None = None) -> tuple[str, str | None, dict[str, Any]]:
     """Find a head and its encoder: a whole checkpoint, or the first stage of a kind in a saved or shipped pipeline.
 
     Parameters
@@ -64,6 +64,8 @@ def find_head(checkpoint: str | Path, kind: str) -> tuple[str, str | None, dict[
         As for `find_checkpoint`.
     kind : str
         Registered name of the stage.
+    name : str, optional
+        Name of the stage, where the pipeline has several of that kind.
 
     Returns
     -------
@@ -85,7 +87,12 @@ def find_head(checkpoint: str | Path, kind: str) -> tuple[str, str | None, dict[
     if (folder / "config.json").is_file() or not (folder / PIPELINE_FILE).is_file():
         return find_checkpoint(checkpoint), None, {}
     document = _read_pipeline(folder)
-    entry = next((one for one in document["stages"] if one.get("stage") == kind and one.get("weights")), None)
+    of_kind = [one for one in document["stages"] if one.get("stage") == kind and one.get("weights")]
+    named = [one for one in of_kind if one.get("name") == name]
+    if name is not None and not named and len(of_kind) > 1:
+        told = ", ".join(str(one.get("name")) for one in of_kind)
+        raise CheckpointError(f"the pipeline in {folder} has no stage {name!r} of kind {kind!r}: it has {told}")
+    entry = next(iter(named or of_kind), None)
     if entry is None:
         raise CheckpointError(f"the pipeline in {folder} has no stage {kind!r} with weights: to fit one use from_base")
     settings, weights = dict(entry.get("config") or {}), str(folder / entry["weights"])

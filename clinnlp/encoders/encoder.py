@@ -172,35 +172,51 @@ class TextEncoder:
             shared = SharedPass([stage])
         new = [text for text in dict.fromkeys(texts) if text not in shared.found]
         if new:
-            shared.found.update(zip(new, self._encode(new, shared.stages), strict=True))
+            shared.found.update(zip(new, self._encode(new, shared.stages, stage), strict=True))
+        # A head that failed while another was asked fails again here, in its own name.
+        lost = [text for text in dict.fromkeys(texts) if stage not in shared.found[text].outputs]
+        for text, item in zip(lost, self._encode(lost, [stage], stage) if lost else [], strict=True):
+            shared.found[text].outputs[stage] = item.outputs[stage]
         return [shared.found[text] for text in texts]
 
-    def _encode(self, texts: Sequence[str], stages: Sequence[Any]) -> list[Encoded]:
+    def _encode(self, texts: Sequence[str], stages: Sequence[Any], asking: Any) -> list[Encoded]:
         windows = self.windows
         found = [Encoded(paragraphs, windows.windows(paragraphs)) for paragraphs in windows.paragraphs(texts)]
         rows = [windows.input_ids(item.paragraphs[w.paragraph], w) for item in found for w in item.windows]
-        outputs = iter(self._run_heads(rows, stages))
+        outputs = self._run_heads(rows, stages, asking)
+        at = 0
         for item in found:
-            mine = [next(outputs) for _ in item.windows]
-            item.outputs = {stage: [row[i] for row in mine] for i, stage in enumerate(stages)}
+            end = at + len(item.windows)
+            item.outputs = {stage: list(of_windows[at:end]) for stage, of_windows in outputs.items()}
+            at = end
         return found
 
-    def _run_heads(self, rows: Sequence[Sequence[int]], stages: Sequence[Any]) -> list[list[NDArray[np.float32]]]:
-        """Give for each window the output of each stage's head."""
+    def _run_heads(
+        self, rows: Sequence[Sequence[int]], stages: Sequence[Any], asking: Any
+    ) -> dict[Any, list[NDArray[np.float32]]]:
+        """Give for each stage the output of its head on each window; one that fails is left out, but for the asking."""
         import torch
 
         skip = len(self.windows.prefix)
         special = skip + len(self.windows.suffix)
-        results: list[list[NDArray[np.float32]]] = [[] for _ in rows]
+        nothing = np.empty(0, dtype=np.float32)
+        results: dict[Any, list[NDArray[np.float32]]] = {stage: [nothing] * len(rows) for stage in stages}
         for batch in batch_by_length([len(row) for row in rows], self.batch_tokens):
             inputs = self.to_device(self.windows.pad([rows[i] for i in batch]))
             with torch.inference_mode(), enough_memory("batch_tokens", self.batch_tokens):
                 states = self.states(inputs)
-                for stage in stages:
-                    output = stage.head_outputs(states, inputs["attention_mask"]).float().cpu().numpy()
+                for stage in list(results):
+                    try:
+                        output = stage.head_outputs(states, inputs["attention_mask"]).float().cpu().numpy()
+                    except Exception:
+                        if stage is asking:
+                            raise
+                        del results[stage]
+                        continue
                     for i, row in zip(batch, output, strict=True):
                         # A copy: the padded batch is not kept for the sake of its rows.
-                        results[i].append((row[skip : skip + len(rows[i]) - special] if row.ndim > 1 else row).copy())
+                        own = row[skip : skip + len(rows[i]) - special] if row.ndim > 1 else row
+                        results[stage][i] = own.copy()
         return results
 
     def to_device(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

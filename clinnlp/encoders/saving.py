@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import put_card
+from clinnlp.encoders.checkpoints import PIPELINE_FILE
 from clinnlp.encoders.loading import load_config, quiet
 from clinnlp.errors import CheckpointError, ConfigError
 
@@ -27,6 +28,8 @@ _STALE = (
     "merges.txt",
     "added_tokens.json",
     "special_tokens_map.json",
+    "head.safetensors",
+    PIPELINE_FILE,
 )
 _DTYPES = ("float32", "float16", "bfloat16")
 _HEAD = "head.safetensors"

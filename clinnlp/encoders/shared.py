@@ -71,4 +71,5 @@ def share_encoders(stages: Sequence[Any]) -> None:
         if same is None:
             kept.append(encoder)
         else:
-            stage.encoder = same
+            for user in list(encoder.users):  # all, or those in other pipelines would be parted from it
+                user.encoder = same

@@ -66,7 +66,7 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
         found["weights"] = _memory_digest(stage)
     elif places := getattr(stage, "weight_folders", None) or _checkpoint(stage):
         digests = [_folder_digests(Path(place)) or {"": str(place)} for place in places]
-        found["weights"] = {name: digest for files in digests for name, digest in files.items()}
+        found["weights"] = digests[0] if len(digests) == 1 else {str(i): files for i, files in enumerate(digests)}
     return found
 
 

@@ -95,9 +95,11 @@ class EncoderStage(LearningStage):
         return made
 
     @classmethod
-    def _pretrained(cls, checkpoint: str | Path, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Find a head and its encoder: in a pipeline, the first stage of this kind."""
-        encoder, head, settings = find_head(checkpoint, cls.kind)
+    def _pretrained(
+        cls, checkpoint: str | Path, options: dict[str, Any], name: str | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Find a head and its encoder: in a pipeline, the stage of this kind and name, or the first of this kind."""
+        encoder, head, settings = find_head(checkpoint, cls.kind, name)
         return encoder, {**settings, "head": head, **options}
 
     @staticmethod
@@ -223,7 +225,9 @@ class EncoderStage(LearningStage):
             member.warm_up()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Whoever unpickles reads weights that have not changed from the checkpoint.
+        # Whoever unpickles reads weights that have not changed from the checkpoint; a new head is the same everywhere.
+        if self.head_changed:
+            _ = self.head
         return self.__dict__ if self.head_changed else {**self.__dict__, "_head": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

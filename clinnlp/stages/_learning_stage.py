@@ -75,8 +75,8 @@ class LearningStage(Stage):
         Parameters
         ----------
         train, dev : sequence of Record or datasets.Dataset
-            Records with gold; those without any for this stage are left out. On `dev` the best epoch is chosen, by the
-            stage's primary figure.
+            Records with gold. A record without labels for a classifier is left out; one without entities teaches an
+            entity stage that there are none. On `dev` the best epoch is chosen, by the stage's primary figure.
         config : FitConfig, optional
             By default `default_fit_config()`.
         teacher : stage or sequence of stages, optional

@@ -10,7 +10,7 @@ import numpy as np
 
 from clinnlp.encoders.bio import LabelScheme, bio_labels
 from clinnlp.encoders.crf import TRANSITIONS, log_marginals, read_transitions, write_transitions
-from clinnlp.encoders.encoder import TextEncoder
+from clinnlp.encoders.encoder import Encoded, TextEncoder
 from clinnlp.encoders.heads import name_labels
 from clinnlp.encoders.text import Paragraph
 from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
@@ -110,7 +110,7 @@ class EntityExtractor(EncoderStage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or its labels are not BIO.
         """
-        found, settings = cls._pretrained(checkpoint, options)
+        found, settings = cls._pretrained(checkpoint, options, options.get("name"))
         return cls(found, **settings)
 
     @classmethod
@@ -184,6 +184,7 @@ class EntityExtractor(EncoderStage):
         """Give the head scores of one label after another to be fitted, or take them away."""
         if wanted != (self.transitions is not None):
             size = len(self.scheme.tags)
+            self.head_changed = True
             _set_transitions(self.head, np.zeros((size, size), dtype=np.float32) if wanted else None)
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -193,39 +194,40 @@ class EntityExtractor(EncoderStage):
     def process(self, records: Sequence[Record]) -> None:
         """Find the entities of a batch of records, in place."""
         open_records = [record for record in records if all(entity.source for entity in record.entities)]
-        found: dict[int, list[Entity]] = {id(record): [] for record in open_records}
-        for record, words, log_probs in self.read_words(open_records):
-            found[id(record)] += self._decode(log_probs, words)
-        for record in open_records:
-            record.entities = [e for e in record.entities if e.source != self.name] + found[id(record)]
+        found: list[list[Entity]] = [[] for _ in open_records]
+        for number, words, log_probs in self.read_words(open_records):
+            found[number] += self._decode(log_probs, words)
+        for record, entities in zip(open_records, found, strict=True):
+            record.entities = [e for e in record.entities if e.source != self.name] + entities
             record.entities.sort(key=lambda e: (e.start, e.end))
 
-    def read_words(self, records: Sequence[Record]) -> Iterator[tuple[Record, Words, NDArray[np.float32]]]:
+    def read_words(self, records: Sequence[Record]) -> Iterator[tuple[int, Words, NDArray[np.float32]]]:
         """Read records, and give the labels of the words of each paragraph.
 
         Yields
         ------
-        record : Record
+        number : int
+            Position of the record.
         words : Words
             With raw offsets.
         log_probs : ndarray of float32, shape (words, labels)
             Of a head with transitions, over all sequences of labels; of an ensemble, of the mean probability.
         """
         texts = [record.view.text for record in records]
-        words = [
-            find_words(r, item.paragraphs) for r, item in zip(records, self.encoder.read(texts, self), strict=True)
-        ]
-        every = [model.label_words(texts, words) for model in (self, *self.members)]
+        encoded = self.encoder.read(texts, self)
+        words = [find_words(record, item.paragraphs) for record, item in zip(records, encoded, strict=True)]
+        every = [self.label_words(encoded, words)]
+        every += [member.label_words(member.encoder.read(texts, member), words) for member in self.members]
         found = iter(every[0] if len(every) == 1 else _mean(every))
-        for record, paragraphs in zip(records, words, strict=True):
+        for number, paragraphs in enumerate(words):
             for of_paragraph in paragraphs:
-                yield record, of_paragraph, next(found)
+                yield number, of_paragraph, next(found)
 
-    def label_words(self, texts: Sequence[str], words: Sequence[Sequence[Words]]) -> list[NDArray[np.float32]]:
+    def label_words(self, encoded: Sequence[Encoded], words: Sequence[Sequence[Words]]) -> list[NDArray[np.float32]]:
         """Give the log probabilities of the words of each paragraph of texts, by this model alone."""
         rows = [
             central[of_paragraph.first].reshape(-1, len(self.scheme.tags))  # of no words too
-            for item, paragraphs in zip(self.encoder.read(texts, self), words, strict=True)
+            for item, paragraphs in zip(encoded, words, strict=True)
             for central, of_paragraph in zip(item.central(self), paragraphs, strict=True)
         ]
         transitions = self.transitions
@@ -252,7 +254,16 @@ class EntityExtractor(EncoderStage):
 
     def has_gold(self, record: Record) -> bool:
         """Tell whether a record has gold entities for this stage."""
-        return any(not entity.source and entity.label in self.labels for entity in record.entities)
+        return record.has("entities") and not any(entity.source for entity in record.entities)
+
+    def own_gold(self, record: Record) -> Record:
+        """Give a record without the entities of types that are none of this stage's."""
+        own = [entity for entity in record.entities if entity.label in self.labels]
+        if len(own) == len(record.entities):
+            return record
+        made = record.copy()
+        made.entities = own
+        return made
 
     def evaluate(self, records: Gold, labels: Sequence[str] | None = None) -> Scores:
         """Compare with gold entities: strict spans, and seqeval's strict IOB2 over words.

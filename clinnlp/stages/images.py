@@ -124,7 +124,7 @@ class ImageClassifier(LearningStage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
-        found, _, settings = find_head(checkpoint, cls.kind)
+        found, _, settings = find_head(checkpoint, cls.kind, name)
         return cls(found, name=name or label_set_name(found), **{**settings, **options})
 
     @classmethod

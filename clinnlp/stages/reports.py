@@ -120,7 +120,7 @@ class ReportClassifier(EncoderStage):
         CheckpointError
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
-        found, settings = cls._pretrained(checkpoint, options)
+        found, settings = cls._pretrained(checkpoint, options, name)
         return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
 
     @classmethod

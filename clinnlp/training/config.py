@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +14,8 @@ __all__ = ["FitConfig"]
 
 _OPTIONAL = ("patience", "every", "lora")
 _SHARES = ("warmup", "mask_words", "plant_entities", "swap_entities", "typos", "abbreviations", "label_smoothing")
+_ABOVE = ("learning_rate", "head_learning_rate", "distill_temperature")
+_LEAST = ("weight_decay", "max_grad_norm", "focal", "seed")
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "select": ("best", "last"),
     "precision": ("float32", "bfloat16"),
@@ -20,6 +23,10 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "resample": (None, "over", "under"),
     "freeze": (None, "encoder"),
 }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(slots=True)
@@ -152,23 +159,39 @@ class FitConfig:
                 raise ConfigError(f"FitConfig: {name} must be a whole number")
             if name != "seed" and value < 1:
                 raise ConfigError(f"FitConfig: {name} must be at least 1")
-        if not self.learning_rate > 0:
-            raise ConfigError("FitConfig: learning_rate must be above 0")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"FitConfig: {name} must be between 0 and 1")
-        if not 0 <= self.distill <= 1 or not self.distill_temperature > 0 or not self.focal >= 0:
-            raise ConfigError("FitConfig: distill is from 0 to 1, distill_temperature above 0, focal at least 0")
+        self._check_numbers()
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known and not isinstance(getattr(self, name), dict):
                 told = " or ".join(repr(choice) for choice in known if choice is not None)
                 raise ConfigError(f"FitConfig: {name} is {told}, not {getattr(self, name)!r}")
-        if any(not rate > 0 for rate in (self.mixing or {}).values()):
-            raise ConfigError("FitConfig: the rates of mixing must be above 0; to leave a stage out give it no records")
+        for name in ("mixing", "class_weights"):
+            given = getattr(self, name)
+            if given is None or (isinstance(given, str) and name == "class_weights"):
+                continue
+            if not isinstance(given, dict) or not all(_is_number(value) and value > 0 for value in given.values()):
+                raise ConfigError(f"FitConfig: {name} is a dictionary of names to numbers above 0")
+        if not isinstance(self.crf, bool) or not isinstance(self.calibrate, bool):
+            raise ConfigError("FitConfig: crf and calibrate are True or False")
+        if self.report_to == "tensorboard" and self.output is None:
+            raise ConfigError("FitConfig: tensorboard's files go beside output: name one")
         if self.freeze and self.lora:
             raise ConfigError("FitConfig: freeze trains nothing of the encoder, and lora does: leave one out")
         if self.resume and self.output is None:
             raise ConfigError("FitConfig: resume needs output, the folder beside which the checkpoints stand")
+
+    def _check_numbers(self) -> None:
+        for name in (*_SHARES, *_ABOVE, *_LEAST, "distill", "dropout"):
+            value = getattr(self, name)
+            if value is None and name in ("head_learning_rate", "dropout"):
+                continue
+            if not _is_number(value):
+                raise ConfigError(f"FitConfig: {name} must be a number")
+            if name in (*_SHARES, "dropout") and not 0 <= value < 1:
+                raise ConfigError(f"FitConfig: {name} must be between 0 and 1")
+            if name in _ABOVE and not value > 0:
+                raise ConfigError(f"FitConfig: {name} must be above 0")
+            if value < 0 or (name == "distill" and value > 1):
+                raise ConfigError(f"FitConfig: {name} must be at least 0" + (" and at most 1" * (name == "distill")))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> FitConfig:

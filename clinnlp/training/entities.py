@@ -127,9 +127,9 @@ def _word_logits(stage: EntityExtractor, records: Sequence[Record]) -> tuple[Any
     numbers = tag_numbers(stage.scheme)
     rows: list[Any] = []
     targets: list[Any] = []
-    for record, words, log_probs in stage.read_words(records):
+    for number, words, log_probs in stage.read_words(records):
         rows.append(log_probs)
-        targets.append(tag_words(words, longest_spans(record.entities), numbers)[0])
+        targets.append(tag_words(words, longest_spans(records[number].entities), numbers)[0])
     return np.concatenate(rows), np.concatenate(targets), False
 
 

@@ -174,7 +174,7 @@ def _train(
         # Others may still read the checkpoint of the best epoch, when the first to be done removes it.
         trainer.accelerator.wait_for_everyone()
         return
-    except Exception as error:
+    except BaseException as error:
         kept = restore(model, folder, before)
         if not isinstance(error, (TrainingError, StageError)):
             raise
@@ -195,8 +195,11 @@ def _mark_changed(
     for i, task in enumerate(tasks):
         if any(name.startswith(f"heads.{i}.") for name in moved):
             task.stage.head_changed = True
+            task.stage.fitted = None  # what was said of the weights before holds no longer
     if encoder is not None and any(name.startswith("encoder.") for name in moved):
         encoder.changed = True
+        for stage in encoder.users:
+            stage.fitted = None
 
 
 def _adapted(encoder: Any, rank: int | None) -> Any:

@@ -13,10 +13,11 @@ from transformers import set_seed
 
 from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint
 from clinnlp.encoders.encoder import TextEncoder
+from clinnlp.encoders.saving import check_dtype
 from clinnlp.errors import ConfigError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
-from clinnlp.saving import load, save_pipeline
+from clinnlp.saving import check_savable, load, save_pipeline
 from clinnlp.stage import Stage, resolve
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
@@ -93,6 +94,9 @@ def run(
             if made is not None and "base" in entry:
                 own = _settings(entry.get("fit"), seed, resume, f"{folder}.{plan.name}.{made.fitted.stage.name}")
                 configs.append(_fit([made], made.fitted.stage.encoder, own))
+    check_dtype(str(document.get("dtype", "float32")))
+    for plan in plans:  # what is wrong with them is told before the training
+        check_savable(Pipeline(plan.stages, plan.name))
     joint = [made for plan in plans for made in plan.together]
     if joint:
         configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
@@ -165,7 +169,11 @@ def _encoder(document: Mapping[str, Any], path: Path) -> Any:
 
 def _settings(given: Any, seed: int | None, resume: bool, output: str) -> FitConfig:
     """Read the settings of a fit; its checkpoints go beside `output`."""
+    if not isinstance(given or {}, dict):
+        raise ConfigError(f"fit is a mapping of the settings of FitConfig, not {type(given).__name__}")
     settings = dict(given or {})
+    if taken := sorted({"output", "resume"} & set(settings)):
+        raise ConfigError(f"a recipe's fit has no {taken[0]}: give --output or --resume to the command")
     if seed is not None:
         settings["seed"] = seed
     return FitConfig.from_dict({"progress": True, **settings, "output": output, "resume": resume})
@@ -192,6 +200,8 @@ def _parse(source: bytes, path: Path) -> dict[str, Any]:
     ):
         raise ConfigError(f"{path}: beside is a mapping of the names of pipelines to their stages")
     for name, one in beside.items():
+        if Path(str(name)).name != str(name) or name in ("..", path.absolute().parent.name):
+            raise ConfigError(f"{path}: beside {name!r} is not the name of a folder beside this one")
         _known(one, _BESIDE_KEYS, f"{path}: beside {name!r}")
     for entry in [*document["stages"], *(entry for one in beside.values() for entry in one["stages"])]:
         if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
@@ -214,6 +224,11 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
         stage.name = entry.get("name", stage.name)
         plan.stages.append(stage)
         return None
+    where = f"{path}: stage {entry['stage']!r}"
+    if "base" not in entry and "fit" in entry:
+        raise ConfigError(f"{where} has no base of its own: it is fitted with the others, as the recipe's fit says")
+    if "base" not in entry and (own := sorted(set(config) & set(ENCODER_SETTINGS))):
+        raise ConfigError(f"{where} has no base of its own: give {own[0]} to the recipe's encoder")
     base = entry.get("base", encoder)
     if base is None or "labels" not in entry:
         raise ConfigError(f"{path}: stage {entry['stage']!r} learns, so it needs labels, and a base or the encoder's")

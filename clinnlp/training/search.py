@@ -213,6 +213,8 @@ def _check_space(space: Mapping[str, Any]) -> None:
     if not isinstance(space, Mapping) or not space:
         raise ConfigError("search: the space is empty: give fields of FitConfig with a list of choices or a range")
     for name, given in space.items():
+        if name in ("output", "resume"):
+            raise ConfigError(f"search: {name} says where a fit is kept, and is no setting to look for")
         if name not in _KINDS:
             raise ConfigError(f"search: FitConfig has no setting {name!r}: it has {', '.join(_KINDS)}")
         if isinstance(given, tuple):

@@ -13,6 +13,7 @@ from clinnlp.encoders.crf import TRANSITIONS
 from clinnlp.errors import MissingPackageError, TrainingError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
+from clinnlp.saving import check_savable
 from clinnlp.training.calibration import fit_temperature
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
@@ -53,6 +54,8 @@ def fit_stage(
     """
     config = config or stage.default_fit_config()
     records, development = read_gold(train), None if dev is None else read_gold(dev)
+    if development == []:
+        raise TrainingError(f"stage {stage.name!r}: the development records are none: give some, or no dev at all")
     set_seed(config.seed)
     notes: list[str] = []
     task: HeadTask = stage.fit_task(records, development, config)
@@ -84,14 +87,17 @@ def fit_pipeline(
     stages = [stage for stage in learning if given.get(stage.name)]
     _check_joint(pipeline, stages)
     encoder = stages[0].encoder
+    if config.output is not None:
+        check_savable(pipeline)
     set_seed(config.seed)
-    notes: list[str] = []
-    idle = [stage for stage in learning if stage.encoder is encoder and stage not in stages]
+    unjudged = [stage.name for stage in stages if dev is not None and not judged.get(stage.name)]
+    if len(unjudged) == len(stages):
+        raise TrainingError("no development record has gold for what is fitted: give some that have, or no dev at all")
+    notes = [f"{name} was not judged: no development record has gold for it" for name in unjudged]
+    idle = sorted((stage for stage in encoder.users if stage not in stages), key=lambda stage: str(stage.name))
     if idle and config.freeze is None:
         named = ", ".join(stage.name for stage in idle)
         notes.append(f"nothing was given for {named}: their heads are on an encoder that has changed")
-        for one in idle:  # its figures hold no longer
-            one.fitted = None
     names = list(pipeline.stages)
     tasks: list[HeadTask] = []
     for stage in stages:
@@ -114,7 +120,13 @@ def _by_stage(stages: Sequence[Any], gold: Any, what: str) -> dict[str, list[Rec
             raise TrainingError(f"{what} is given for {unknown[0]!r}: the stages that learn are {', '.join(names)}")
         return {name: read_gold(records) for name, records in gold.items()}
     records = read_gold(gold)
-    return {s.name: [r for r in records if s.has_gold(r)] for s in stages}
+    return {s.name: [_own(s, r) for r in records if s.has_gold(r)] for s in stages}
+
+
+def _own(stage: Any, record: Record) -> Record:
+    """Give a record without gold that is for other stages, where a stage can tell."""
+    made: Record = stage.own_gold(record) if hasattr(stage, "own_gold") else record
+    return made
 
 
 def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
@@ -141,7 +153,9 @@ def _teachers(stage: Any, teacher: Any) -> list[Any]:
     given = [] if teacher is None else list(teacher) if isinstance(teacher, Sequence) else [teacher]
     teachers = [one for each in given for one in (each, *getattr(each, "members", ()))]
     for one in teachers:
-        if type(one) is not type(stage) or list(one.labels) != list(stage.labels):
+        # What must agree in an ensemble but the windows: those are cut for the student.
+        same = type(one) is type(stage) and list(one.labels) == list(stage.labels)
+        if not same or _outputs(one) != _outputs(stage):
             raise TrainingError(
                 f"stage {stage.name!r}: a teacher must be of its kind and have its labels in its order:"
                 f" {', '.join(stage.labels)}"
@@ -150,6 +164,10 @@ def _teachers(stage: Any, teacher: Any) -> list[Any]:
             raise TrainingError(f"stage {stage.name!r}: a teacher must have its vocabulary, to read the same pieces")
         one.warm_up()
     return teachers
+
+
+def _outputs(stage: Any) -> dict[str, Any]:
+    return {name: value for name, value in stage.alike().items() if name not in ("windows", "vocabulary")}
 
 
 def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:

@@ -417,3 +417,72 @@ def test_a_span_head_learns_from_what_stands_around_an_entity(base: Path) -> Non
     stage = Negation(str(base), new=True, **SIZES)
     fit_stage(stage, train, train, FitConfig(epochs=12, learning_rate=5e-3, batch_tokens=256))
     assert stage.evaluate(train)["accuracy"] == 1.0
+
+
+def test_a_second_pipeline_does_not_part_the_first_ones_heads(base: Path) -> None:
+    one, two, three = five_heads(base)[0], five_heads(base)[2], five_heads(base)[3]
+    Pipeline([one, two])
+    Pipeline([three, one])
+    assert one.encoder is two.encoder is three.encoder
+
+
+def test_the_same_record_twice_in_a_batch_is_annotated_once(tmp_path: Path) -> None:
+    from tiny import lexicon_classifier
+
+    ner = EntityExtractor.from_pretrained(lexicon_classifier(tmp_path, {"aspirin": "B-Drug"}, ["O", "B-Drug"]))
+    record = Record("took aspirin")
+    assert [[e.text for e in r.entities] for r in Pipeline([ner]).pipe([record, record])] == [["aspirin"]] * 2
+
+
+def test_a_stage_outside_of_a_pipeline_reads_a_window_once(base: Path) -> None:
+    ner = EntityExtractor.from_base(base, ["Drug"], **SIZES)
+    ner.warm_up()
+    passes = counted(ner.encoder)
+    ner.process([Record("took aspirin")])
+    assert passes() == 1
+
+
+def test_a_head_that_fails_on_states_costs_no_other_head(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = five_heads(base)
+
+    def fail(*_: Any) -> None:
+        raise ValueError("secret")
+
+    monkeypatch.setattr(stages[2], "head_outputs", fail)
+    record = Pipeline(stages)("took aspirin", on_error="keep")
+    assert [failure.stage for failure in record.errors] == ["kind"]
+    assert "vector" in record.metadata
+    assert list(record.labels) == ["topics"]
+
+
+def test_a_new_head_is_the_same_in_every_copy(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, ["a", "b"], name="kind", **SIZES)
+    raw = pickle.dumps(stage)
+    one, other = pickle.loads(raw), pickle.loads(raw)
+    assert one("fever").labels == other("fever").labels == stage("fever").labels
+
+
+def test_a_save_in_another_layout_leaves_nothing_of_the_one_before(base: Path, tmp_path: Path) -> None:
+    alone = EntityExtractor.from_base(base, ["Drug"], **SIZES)
+    both = Pipeline(
+        [
+            EntityExtractor.from_base(base, ["Other"], **SIZES),
+            ReportClassifier.from_base(base, ["a", "b"], name="kind", **SIZES),
+        ]
+    )
+    folder = tmp_path / "saved"
+    alone.save(folder)
+    both.save(folder)
+    assert EntityExtractor.from_pretrained(folder).labels == ["Other"]
+    alone.save(folder)
+    assert EntityExtractor.from_pretrained(folder).labels == ["Drug"]
+    with pytest.raises(PipelineError, match=r"no pipeline.yaml"):
+        clinnlp.load(folder)
+
+
+def test_one_of_several_stages_of_a_kind_is_taken_by_its_name(base: Path, tmp_path: Path) -> None:
+    folder = Pipeline(five_heads(base)).save(tmp_path / "saved")
+    assert ReportClassifier.from_pretrained(folder, name="topics").labels == ["x", "y"]
+    assert ReportClassifier.from_pretrained(folder).name == "kind"
+    with pytest.raises(CheckpointError, match="it has kind, topics"):
+        ReportClassifier.from_pretrained(folder, name="other")

@@ -173,6 +173,15 @@ def test_a_loss_that_is_no_number_stops_with_the_step(base: Path) -> None:
         ({"precision": "float8"}, "'float32' or 'bfloat16'"),
         ({"resume": True}, "needs output"),
         ({"lr": 1e-3}, "no setting 'lr'"),
+        ({"mixing": 2.0}, "mixing is a dictionary"),
+        ({"mixing": {"x": "y"}}, "mixing is a dictionary"),
+        ({"class_weights": {"Drug": -1.0}}, "class_weights is a dictionary"),
+        ({"head_learning_rate": -1.0}, "head_learning_rate must be above 0"),
+        ({"dropout": 5.0}, "dropout must be between 0 and 1"),
+        ({"warmup": None}, "warmup must be a number"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"crf": "no"}, "crf and calibrate are True or False"),
+        ({"report_to": "tensorboard"}, "go beside output"),
         ({"learning_rate": "3e-4"}, "must be a number"),
     ],
 )
@@ -306,3 +315,27 @@ def test_settings_that_need_development_records_say_so_without_them(base: Path) 
         "patience did nothing: it needs development records",
         "calibrate did nothing: it needs development records",
     ]
+
+
+def test_development_records_that_are_none_are_refused(base: Path) -> None:
+    with pytest.raises(TrainingError, match="the development records are none"):
+        EntityExtractor.from_base(base, ["Drug"]).fit(TRAIN[:4], [], FitConfig(epochs=1, **FAST))
+
+
+def test_a_fit_that_fails_leaves_neither_figures_of_other_weights_nor_other_predictions(base: Path) -> None:
+    ner = EntityExtractor.from_base(base, ["Drug"])
+    ner.fit(TRAIN, DEV, FitConfig(epochs=2, **FAST))
+    assert ner.fitted is not None
+    with torch.no_grad():
+        ner.head.classifier.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError):
+        ner.fit(TRAIN, None, FitConfig(epochs=1, crf=False, **FAST))
+    assert ner.head_changed
+
+
+def test_a_teacher_whose_outputs_stand_in_another_order_is_refused(base: Path, tmp_path: Path) -> None:
+    teacher = EntityExtractor.from_pretrained(
+        lexicon_classifier(tmp_path, {"took": "B-Drug"}, ["B-Drug", "I-Drug", "O"])
+    )
+    with pytest.raises(TrainingError, match="a teacher must be of its kind and have its labels in its order"):
+        EntityExtractor.from_base(base, ["Drug"]).fit(TRAIN[:4], None, FitConfig(epochs=1), teacher=teacher)
