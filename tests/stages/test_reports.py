@@ -301,7 +301,7 @@ def test_gold_that_does_not_fit_the_head_and_no_gold_at_all_are_refused(base: Pa
     for nothing in ([], bare(TRAIN[:3]), [Record("no", labels={"other": "heart"})]):
         with pytest.raises(TrainingError, match="no record has gold"):
             stage.fit(nothing)
-        with pytest.raises(TrainingError, match="no record has gold"):
+        with pytest.raises(TrainingError, match="no record has gold" if nothing else "development records are none"):
             stage.fit(TRAIN[:3], nothing)
         with pytest.raises(TrainingError, match="no record has gold"):
             stage.evaluate(nothing)
