@@ -17,6 +17,7 @@ __all__ = ["ENCODER_SETTINGS", "PIPELINE_FILE", "find_checkpoint", "find_head", 
 
 PIPELINE_FILE = "pipeline.yaml"
 ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
+"""Settings that belong to an encoder, and are saved with it where it is shared."""
 _WEIGHTS = "*.safetensors"
 
 

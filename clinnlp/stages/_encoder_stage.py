@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinnlp.encoders.checkpoints import find_checkpoint, find_head
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint, find_head
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.loading import load_config, load_model
 from clinnlp.encoders.text import TextWindows, check_sizes
@@ -45,8 +45,6 @@ class EncoderStage(LearningStage):
     auto_class: ClassVar[str] = ""
     in_config: ClassVar[tuple[str, ...]] = ()
     """Weights of the head that are saved in its configuration, because transformers' model has no place for them."""
-    encoder_settings: ClassVar[tuple[str, ...]] = ("window", "overlap", "batch_tokens")
-    """Settings that belong to the encoder, and are saved with it where it is shared."""
 
     def __init__(
         self,
@@ -120,7 +118,7 @@ class EncoderStage(LearningStage):
     def config(self) -> dict[str, Any]:
         """Give the settings that differ from the defaults."""
         defaults = inspect.signature(type(self).__init__).parameters
-        given = {name: getattr(self.encoder, name) for name in self.encoder_settings}
+        given = {name: getattr(self.encoder, name) for name in ENCODER_SETTINGS}
         given.update({name: getattr(self, name) for name in self._own_settings()})
         return {name: value for name, value in given.items() if value != defaults[name].default}
 

@@ -184,7 +184,7 @@ class EntityExtractor(EncoderStage):
         """Give the head scores of one label after another to be fitted, or take them away."""
         if wanted != (self.transitions is not None):
             size = len(self.scheme.tags)
-            self.head_changed = True
+            self.head_changed, self.fitted = True, None  # its figures were those of the head as it was
             _set_transitions(self.head, np.zeros((size, size), dtype=np.float32) if wanted else None)
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
