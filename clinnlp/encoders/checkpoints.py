@@ -13,9 +13,11 @@ import yaml
 from clinnlp.errors import CheckpointError
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 
-__all__ = ["ENCODER_SETTINGS", "PIPELINE_FILE", "find_checkpoint", "find_head", "saved_encoder"]
+__all__ = ["ENCODER_SETTINGS", "HEAD_FILE", "PIPELINE_FILE", "find_checkpoint", "find_head", "saved_encoder"]
 
 PIPELINE_FILE = "pipeline.yaml"
+HEAD_FILE = "head.safetensors"
+"""Weights of a head that lies apart from its encoder."""
 ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
 """Settings that belong to an encoder, and are saved with it where it is shared."""
 _WEIGHTS = "*.safetensors"
@@ -166,6 +168,10 @@ def _read_pipeline(folder: Path) -> dict[str, Any]:
 
 def _in_folder(folder: Path) -> Path:
     if (folder / "config.json").is_file():
+        if {path.name for path in folder.glob(_WEIGHTS)} == {HEAD_FILE}:
+            raise CheckpointError(
+                f"the folder {folder} has a head without its encoder: give the folder of the pipeline around it"
+            )
         return folder
     if (folder / PIPELINE_FILE).is_file():
         document = _read_pipeline(folder)

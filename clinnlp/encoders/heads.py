@@ -34,18 +34,20 @@ _MULTI = "multi_label_classification"
 _SINGLE = "single_label_classification"
 
 
-def check_labels(labels: Sequence[str], multi_label: bool, stage: str) -> list[str]:
+def check_labels(labels: Sequence[str], least: int, stage: str) -> list[str]:
     """Give the labels of a new head as a list.
 
     Raises
     ------
     ConfigError
-        If there are too few, or one comes twice.
+        If they are no names, fewer than `least`, or one comes twice.
     """
-    least = 1 if multi_label else 2
-    if isinstance(labels, str) or len(set(labels)) != len(labels) or len(labels) < least:
-        raise ConfigError(f"stage {stage!r}: give a list of at least {least} labels, each once")
-    return [str(label) for label in labels]
+    named = isinstance(labels, Sequence) and not isinstance(labels, str)
+    if not named or not all(isinstance(label, str) and label for label in labels):
+        raise ConfigError(f"stage {stage!r}: labels are a list of names")
+    if len(set(labels)) != len(labels) or len(labels) < least:
+        raise ConfigError(f"stage {stage!r}: give at least {least} {'label' if least == 1 else 'labels'}, each once")
+    return list(labels)
 
 
 def head_settings(labels: Sequence[str], multi_label: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.errors import CheckpointError
@@ -160,18 +161,40 @@ def _read(auto_class: Any, checkpoint: str) -> tuple[PreTrainedModel, list[str]]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide progress bars and warnings of transformers while it reads or writes weights: what counts is checked."""
-    from transformers.utils import logging
+    """Hide progress bars and warnings of transformers while it reads or writes weights: what counts is checked.
 
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    They are switched for the whole process: of several threads the first switches them, and the last one back.
+    """
+    _SWITCHES.change(1)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
+        _SWITCHES.change(-1)
+
+
+class _Switches:
+    """The switches of transformers, and how many times it is wanted quiet."""
+
+    def __init__(self) -> None:
+        self.lock, self.wanted, self.bar, self.level = Lock(), 0, True, 0
+
+    def change(self, by: int) -> None:
+        """Want quiet once more, or once less."""
+        from transformers.utils import logging
+
+        with self.lock:
+            if not self.wanted:
+                self.bar, self.level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+                logging.disable_progress_bar()
+                logging.set_verbosity_error()
+            self.wanted += by
+            if not self.wanted:
+                logging.set_verbosity(self.level)
+                if self.bar:
+                    logging.enable_progress_bar()
+
+
+_SWITCHES = _Switches()
 
 
 def _check_weights(checkpoint: str) -> None:

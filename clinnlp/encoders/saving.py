@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import put_card
-from clinnlp.encoders.checkpoints import PIPELINE_FILE
+from clinnlp.encoders.checkpoints import HEAD_FILE, PIPELINE_FILE
 from clinnlp.encoders.loading import load_config, quiet
 from clinnlp.errors import CheckpointError, ConfigError
 
@@ -28,11 +28,10 @@ _STALE = (
     "merges.txt",
     "added_tokens.json",
     "special_tokens_map.json",
-    "head.safetensors",
+    HEAD_FILE,
     PIPELINE_FILE,
 )
 _DTYPES = ("float32", "float16", "bfloat16")
-_HEAD = "head.safetensors"
 
 
 def check_dtype(dtype: str) -> None:
@@ -129,7 +128,7 @@ def _put_head(head: Any, folder: Path, dtype: str, state: Mapping[str, Any] | No
 
     head.config.architectures = [type(head).__name__]
     head.config.save_pretrained(folder)
-    save_file(_as(head.state_dict() if state is None else state, dtype), folder / _HEAD, metadata={"format": "pt"})
+    save_file(_as(head.state_dict() if state is None else state, dtype), folder / HEAD_FILE, metadata={"format": "pt"})
 
 
 def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str) -> Any:
@@ -159,7 +158,7 @@ def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str
             )
     head = make(its)
     try:
-        head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / _HEAD).items()})
+        head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / HEAD_FILE).items()})
     except Exception as error:  # safetensors and torch each raise their own
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"cannot read the head in {folder}: {type(error).__name__}: {reason}") from None

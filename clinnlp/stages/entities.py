@@ -11,10 +11,10 @@ import numpy as np
 from clinnlp.encoders.bio import LabelScheme, bio_labels
 from clinnlp.encoders.crf import TRANSITIONS, log_marginals, read_transitions, write_transitions
 from clinnlp.encoders.encoder import Encoded, TextEncoder
-from clinnlp.encoders.heads import name_labels
+from clinnlp.encoders.heads import check_labels, name_labels
 from clinnlp.encoders.text import Paragraph
 from clinnlp.encoders.words import Words, words_of_pieces, words_of_tokens
-from clinnlp.errors import CheckpointError, ConfigError
+from clinnlp.errors import CheckpointError
 from clinnlp.record import Entity, Record
 from clinnlp.stages._encoder_stage import EncoderStage
 from clinnlp.stages._ensemble import refuse_ensemble
@@ -89,9 +89,7 @@ class EntityExtractor(EncoderStage):
             device=device,
             name=name,
         )
-        if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) != len(labels)):
-            raise ConfigError(f"stage {self.name!r}: give a list of one or more entity types, each once")
-        self._new_labels = None if labels is None else list(labels)
+        self._new_labels = None if labels is None else check_labels(labels, 1, self.name)
         self._scheme: LabelScheme | None = None
 
     @classmethod
@@ -180,12 +178,25 @@ class EntityExtractor(EncoderStage):
         own = getattr(self.head, TRANSITIONS, None)
         return None if own is None else own.detach().float().cpu().numpy()
 
-    def learn_transitions(self, wanted: bool) -> None:
-        """Give the head scores of one label after another to be fitted, or take them away."""
-        if wanted != (self.transitions is not None):
+    def learn_transitions(self, wanted: bool) -> Callable[[], None]:
+        """Give the head scores of one label after another to be fitted, or take them away.
+
+        Returns
+        -------
+        callable
+            Puts the head back as it was, for a fit that comes to nothing.
+        """
+        own, changed, fitted = self.transitions, self.head_changed, self.fitted
+
+        def put_back() -> None:
+            self.head_changed, self.fitted = changed, fitted
+            _set_transitions(self.head, own)
+
+        if wanted != (own is not None):
             size = len(self.scheme.tags)
             self.head_changed, self.fitted = True, None  # its figures were those of the head as it was
             _set_transitions(self.head, np.zeros((size, size), dtype=np.float32) if wanted else None)
+        return put_back
 
     def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give the log probabilities of the labels of each piece, shape (windows, pieces, labels)."""

@@ -101,7 +101,7 @@ class ImageClassifier(LearningStage):
         self.batch_size = batch_size
         self.device = device
         self.head_changed = labels is not None
-        self._new_labels = None if labels is None else check_labels(labels, False, self.name)
+        self._new_labels = None if labels is None else check_labels(labels, 2, self.name)
         self._labels = self._new_labels
         self._model: PreTrainedModel | None = None
         self._processor: Any = None

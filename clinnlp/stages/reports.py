@@ -99,7 +99,7 @@ class ReportClassifier(EncoderStage):
         self.threshold = threshold
         self._labels: tuple[list[str], bool] | None = None
         if labels is not None:
-            self._labels = check_labels(labels, bool(multi_label), self.name), bool(multi_label)
+            self._labels = check_labels(labels, 1 if multi_label else 2, self.name), bool(multi_label)
         self._multi_label = multi_label
 
     @classmethod

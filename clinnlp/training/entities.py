@@ -53,7 +53,6 @@ def entity_task(
     weights = class_weights(config.class_weights, examples.counts.tolist(), _label_names(stage))
     loss = ClassificationLoss(config, weights=weights)
     chained = config.crf and weights is None and not config.focal and not config.label_smoothing
-    stage.learn_transitions(chained)
     head: Any = stage.head
 
     def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
@@ -86,6 +85,7 @@ def entity_task(
         evaluate=None if dev is None else lambda: evaluate_entities(stage, dev),
         logits=None if dev is None else lambda: _word_logits(stage, dev),
         head_rate=config.head_learning_rate,
+        prepare=lambda: stage.learn_transitions(chained),
         rates={TRANSITIONS: _TRANSITIONS_RATE * config.learning_rate} if chained else {},
         records=len(records),
     )

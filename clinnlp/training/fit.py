@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +125,11 @@ def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
             raise TrainingError(f"stage {task.name!r}: there is nothing to learn from: give training records with gold")
     if unknown := sorted(set(config.mixing or {}) - {task.name for task in tasks}):
         raise TrainingError(f"FitConfig: mixing names {unknown[0]!r}: fitted are {', '.join(t.name for t in tasks)}")
+    with _prepared(tasks):
+        return _fit(tasks, encoder, config)
+
+
+def _fit(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
     started = time.monotonic()
     # Asked without it, processes that share a fine-tune on the CPU do not know of each other.
     PartialState(cpu=next(tasks[0].head.parameters()).device.type == "cpu")
@@ -149,6 +154,21 @@ def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
                 _merged(model)
         model.eval()
     return _report(trainer, tasks, config, time.monotonic() - started)
+
+
+@contextmanager
+def _prepared(tasks: Sequence[HeadTask]) -> Iterator[None]:
+    """Make heads what is fitted; where a fit fails and leaves their weights as they were, they are put back."""
+    undo = [(task.head, task.prepare()) for task in tasks if task.prepare is not None]
+    before = [{name: own.detach().clone() for name, own in head.state_dict().items()} for head, _ in undo]
+    try:
+        yield
+    except BaseException:
+        for (head, put_back), own in zip(undo, before, strict=True):
+            now = head.state_dict()
+            if all(torch.equal(tensor, now[name].to(tensor.device)) for name, tensor in own.items()):
+                put_back()
+        raise
 
 
 def _train(
@@ -181,7 +201,8 @@ def _train(
         kind, message = type(error), str(error)
     step = None if kept is None else kept.name.rpartition("-")[2]
     message += f"; the weights are those {'before training' if step is None else f'of step {step}'}"
-    if step is not None and config.output is not None and "resume=True" not in message:
+    # Batches of another size are another run: after too little memory one begins anew, with the weights that there are.
+    if step is not None and config.output is not None and kind is TrainingError and "resume=True" not in message:
         message += f", whose checkpoint is in {folder.name}: fit with resume=True goes on from it"
     raise kind(message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from transformers import set_seed
 from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.saving import check_dtype
-from clinnlp.errors import ConfigError
+from clinnlp.errors import ClinNLPError, ConfigError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.saving import check_savable, load, save_pipeline
@@ -161,8 +161,8 @@ def _encoder(document: Mapping[str, Any], path: Path) -> Any:
     entry = document.get("encoder")
     if entry is None:
         return None
-    if not isinstance(entry, dict) or "base" not in entry:
-        raise ConfigError(f"{path}: encoder needs a base")
+    if not isinstance(entry, dict) or not isinstance(entry.get("base"), str):
+        raise ConfigError(f"{path}: encoder needs a base: a shipped pipeline, folder, installed package or Hub id")
     _known(entry, _ENCODER_KEYS, f"{path}: encoder")
     return TextEncoder(find_checkpoint(entry["base"]), **{key: entry[key] for key in ENCODER_SETTINGS if key in entry})
 
@@ -203,11 +203,37 @@ def _parse(source: bytes, path: Path) -> dict[str, Any]:
         if Path(str(name)).name != str(name) or name in ("..", path.absolute().parent.name):
             raise ConfigError(f"{path}: beside {name!r} is not the name of a folder beside this one")
         _known(one, _BESIDE_KEYS, f"{path}: beside {name!r}")
-    for entry in [*document["stages"], *(entry for one in beside.values() for entry in one["stages"])]:
-        if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
-            raise ConfigError(f"{path}: each stage needs `stage`, its registered name")
-        _known(entry, _STAGE_KEYS, f"{path}: stage {entry['stage']!r}")
+    for plan in (document, *beside.values()):
+        _strings(plan.get("card"), f"{path}: card")
+        for entry in plan["stages"]:
+            if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
+                raise ConfigError(f"{path}: each stage needs `stage`, its registered name")
+            _check_entry(entry, f"{path}: stage {entry['stage']!r}")
     return document
+
+
+def _check_entry(entry: Mapping[str, Any], where: str) -> None:
+    _known(entry, _STAGE_KEYS, where)
+    if not isinstance(entry.get("name", "x"), str) or not entry.get("name", "x"):
+        raise ConfigError(f"{where}: its name is a text")
+    config = entry.get("config") or {}
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise ConfigError(f"{where}: its config is a mapping of names to values")
+    for part in ("train", "dev"):
+        named = entry.get(part, [])
+        for item in named if isinstance(named, list) else [named]:
+            if not isinstance(item, dict) or set(item) != {"corpus", "part"}:
+                raise ConfigError(f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, or a list")
+            _strings(item, f"{where}: {part}")
+        if part in entry and not named:
+            raise ConfigError(f"{where}: {part} names no corpus")
+
+
+def _strings(given: Any, where: str) -> None:
+    if given is not None and not (
+        isinstance(given, dict) and all(isinstance(x, str) for x in (*given, *given.values()))
+    ):
+        raise ConfigError(f"{where} is a mapping of names to texts")
 
 
 def _known(given: Mapping[str, Any], names: set[str], where: str) -> None:
@@ -219,20 +245,20 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     """Make a stage of a pipeline; give one that learns with what it learns from."""
     kind: Any = resolve(entry["stage"])
     config = dict(entry.get("config") or {})
+    where = f"{path}: stage {entry['stage']!r}"
     if "train" not in entry:
-        stage = kind.load(config)
+        stage = _made(where, kind.load, config)
         stage.name = entry.get("name", stage.name)
         plan.stages.append(stage)
         return None
-    where = f"{path}: stage {entry['stage']!r}"
     if "base" not in entry and "fit" in entry:
         raise ConfigError(f"{where} has no base of its own: it is fitted with the others, as the recipe's fit says")
     if "base" not in entry and (own := sorted(set(config) & set(ENCODER_SETTINGS))):
         raise ConfigError(f"{where} has no base of its own: give {own[0]} to the recipe's encoder")
     base = entry.get("base", encoder)
     if base is None or "labels" not in entry:
-        raise ConfigError(f"{path}: stage {entry['stage']!r} learns, so it needs labels, and a base or the encoder's")
-    stage = kind.from_base(base, labels=entry["labels"], **config)
+        raise ConfigError(f"{where} learns, so it needs labels, and a base or the encoder's")
+    stage = _made(where, kind.from_base, base, labels=entry["labels"], **config)
     stage.name = entry.get("name", stage.name)
     train = _gold(entry["train"], plan.stages)
     dev = _gold(entry["dev"], plan.stages) if "dev" in entry else None
@@ -244,6 +270,17 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     if "base" not in entry:
         plan.together.append(learner)
     return learner
+
+
+def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> Any:
+    """Make a stage; a config that is not one of its own is told in one line."""
+    try:
+        return make(*given, **config)
+    except ClinNLPError:
+        raise
+    except Exception as error:  # each class has its own settings
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{where}: its config does not fit: {type(error).__name__}: {reason}") from None
 
 
 def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:

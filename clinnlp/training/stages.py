@@ -98,10 +98,9 @@ def fit_pipeline(
     if idle and config.freeze is None:
         named = ", ".join(stage.name for stage in idle)
         notes.append(f"nothing was given for {named}: their heads are on an encoder that has changed")
-    names = list(pipeline.stages)
     tasks: list[HeadTask] = []
     for stage in stages:
-        before = [s for s in list(pipeline.stages.values())[: names.index(stage.name)] if s not in learning]
+        before = _rules_before(pipeline, stage, learning)
         records, development = _prepared(given[stage.name], before), _prepared(judged.get(stage.name), before)
         tasks.append(stage.fit_task(records or [], development or None, config))
         if config.output is not None:
@@ -140,6 +139,21 @@ def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
             f"{stages[0].name!r} and {apart[0]!r} do not share an encoder: make both from the same base with the same"
             " windows, or fit each alone"
         )
+
+
+def _rules_before(pipeline: Pipeline, stage: Stage, learning: Sequence[Stage]) -> list[Stage]:
+    """Give the earlier stages whose work a stage reads in training: not those that learn, nor what needs theirs."""
+    found: list[Stage] = []
+    absent: set[str] = set()
+    for one in pipeline.stages.values():
+        if one is stage:
+            break
+        if one in learning or absent.intersection(one.requires):
+            absent.update(one.assigns)
+        else:
+            found.append(one)
+            absent.difference_update(one.assigns)
+    return found
 
 
 def _prepared(records: Sequence[Record] | None, before: Sequence[Stage]) -> list[Record] | None:

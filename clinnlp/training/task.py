@@ -44,6 +44,9 @@ class HeadTask:
         Gives what a temperature is fitted on: logits, targets and whether they are multi-label, on those records.
     head_rate : float, optional
         The head's learning rate.
+    prepare : callable, optional
+        Makes the head what is fitted, when the fit begins; what it gives back undoes that, for a fit that comes to
+        nothing.
     rates : dict of str to float
         Learning rates of single weights of the head, by the beginning of their names.
     teachers : list of Stage
@@ -67,6 +70,7 @@ class HeadTask:
     evaluate: Callable[[], Scores] | None = None
     logits: Callable[[], tuple[Any, Any, bool]] | None = None
     head_rate: float | None = None
+    prepare: Callable[[], Callable[[], None]] | None = None
     rates: dict[str, float] = field(default_factory=dict)
     teachers: list[Any] = field(default_factory=list)
     records: int = 0

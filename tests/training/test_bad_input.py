@@ -17,6 +17,7 @@ from tiny import tiny_base
 from clinnlp import Entity, FitConfig, Image, Pipeline, Record
 from clinnlp.errors import CheckpointError, ClinNLPError, ConfigError, RecordError, StageError, TrainingError
 from clinnlp.stages import EntityExtractor, ImageClassifier, ReportClassifier
+from clinnlp.training.fit import FitReport
 from clinnlp.training.task import HeadsOnEncoder
 from clinnlp.training.trainer import TaskTrainer
 from training.killed import CONFIGS, DEV, DRUGS, FILLER, TRAIN, run
@@ -377,3 +378,54 @@ def test_gold_that_is_refused_leaves_a_shared_encoder_shared(base: str) -> None:
     with pytest.raises(TrainingError):
         nlp["entities"].fit([Record("took")])
     assert nlp["entities"].encoder is nlp["reports"].encoder
+
+
+def test_a_fit_that_comes_to_nothing_leaves_the_transitions_and_figures_of_the_head(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ner = EntityExtractor.from_base(base, ["Drug"])
+    ner.fit(TRAIN, DEV, FitConfig(**FAST))
+    ner = EntityExtractor.from_pretrained(ner.save(tmp_path / "ner"))
+    own = ner.transitions
+    assert own is not None
+    ner.fitted = report = FitReport(FitConfig())
+    (tmp_path / "file").write_text("")
+    with refused(TrainingError, "cannot write checkpoints"):
+        ner.fit(TRAIN, DEV, FitConfig(**FAST, crf=False, output=str(tmp_path / "file" / "ner")))
+    at_step(1, monkeypatch, lambda loss: loss * float("nan"))
+    with refused(TrainingError, "those before training"):
+        ner.fit(TRAIN, DEV, FitConfig(**FAST, crf=False))
+    assert np.array_equal(ner.transitions, own)
+    assert ner.fitted is report
+    assert not ner.weights_changed
+    monkeypatch.undo()
+    ner.fit(TRAIN, DEV, FitConfig(**FAST, crf=False))
+    assert ner.transitions is None
+
+
+def test_too_little_memory_after_a_checkpoint_does_not_promise_to_go_on_with_other_batches(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_step(8, monkeypatch, fail_with(MemoryError()))
+    ner = EntityExtractor.from_base(base, ["Drug"])
+    with pytest.raises(StageError, match=r"too little memory: lower batch_tokens.*the weights are those of step 6$"):
+        ner.fit(TRAIN, DEV, FitConfig(**CONFIGS["alone"], output=str(tmp_path / "ner")))
+
+
+def test_a_head_without_its_encoder_says_where_that_is(base: str, tmp_path: Path) -> None:
+    ner = EntityExtractor.from_base(base, ["Drug"])
+    place = ner.save_head(tmp_path / "head")
+    told = f"the folder {place} has a head without its encoder: give the folder of the pipeline around it"
+    with refused(CheckpointError, told):
+        EntityExtractor.from_pretrained(place)
+    with refused(CheckpointError, told):
+        EntityExtractor.from_base(place, ["Drug"])
+
+
+@pytest.mark.parametrize("labels", [[["few"], "many"], [{}, "many"], [1, 2], "few", 3, ["few", ""], []])
+def test_labels_that_are_no_list_of_names_are_refused(base: str, labels: Any) -> None:
+    for stage in (EntityExtractor, ReportClassifier):
+        with refused(ConfigError, "label"):
+            stage.from_base(base, labels)
+    with refused(ConfigError, "label"):
+        ImageClassifier.from_base(labels=labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from heads import Negation
 from tiny import tiny_base
 
 import clinnlp
-from clinnlp import Assertion, Entity, FitConfig, Pipeline, Record, as_stage
+from clinnlp import Assertion, Entity, FitConfig, Label, Pipeline, Record, Stage, as_stage
 from clinnlp.errors import PipelineError, TrainingError
 from clinnlp.stages import EntityExtractor, ReportClassifier, Tokenizer
 
@@ -183,3 +184,24 @@ def test_heads_that_do_not_share_an_encoder_and_gold_for_no_stage_are_refused(ba
     for gold, message in (([Record("the")], "has gold"), ({"nobody": notes()}, "given for 'nobody'")):
         with pytest.raises(TrainingError, match=message):
             three(base).fit(gold)
+
+
+class AfterEntities(Stage):
+    """A rule that needs entities, and stands before a head."""
+
+    requires = ("entities",)
+    assigns = ("labels",)
+
+    def process(self, records: Sequence[Record]) -> None:
+        for record in records:
+            record.labels["rule"] = [Label("some" if record.entities else "none")]
+
+
+def test_a_rule_that_needs_what_a_head_finds_does_not_hinder_the_heads_after_it(base: Path) -> None:
+    nlp = three(base)
+    stages = list(nlp.stages.values())
+    nlp = Pipeline([*stages[:2], AfterEntities("rule"), stages[3]])
+    gold = [Record(note.text, id=note.id, labels={"kind": note.labels["kind"]}) for note in notes()]
+    report = nlp.fit(gold, gold, FitConfig(**FAST))
+    assert report.scores["kind"]["accuracy"] == 1
+    assert [label.name for label in nlp("no fever today").labels["kind"]][:1] == ["well"]

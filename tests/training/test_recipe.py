@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tiny import tiny_base
 
 import clinnlp
-from clinnlp.errors import ClinNLPError, ConfigError, CorpusError
+from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
 from clinnlp.training.card import bootstrap_interval
 from clinnlp.training.recipe import run
 
@@ -179,3 +182,51 @@ def test_a_joint_recipe_that_cannot_be_run_says_why(written: Path, changes: dict
     with pytest.raises(ClinNLPError, match=message) as caught:
         run(joint_recipe(written, **changes))
     assert "\n" not in str(caught.value)
+
+
+WRONG: list[Any] = [None, 3, "", [1], {1: 2}, [{}]]
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Give the way to every value inside another, and to itself."""
+    yield place
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*place, key))
+
+
+def test_a_value_of_the_wrong_shape_anywhere_in_a_recipe_is_told_in_one_line(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(*_: Any) -> Any:
+        raise TrainingError("this one could be fitted")
+
+    monkeypatch.setattr("clinnlp.training.recipe.fit_tasks", fitted)
+    path = joint_recipe(written)
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document["card"] = {"limits": "Tiny."}
+    document["stages"].append({**document["stages"][2], "name": "own", "base": document["encoder"]["base"], "fit": {}})
+    fits = set()
+    for place in places(document):
+        for wrong in WRONG:
+            changed = copy.deepcopy({"all": document})
+            inner: Any = changed
+            for key in ("all", *place[:-1]) if place else ():
+                inner = inner[key]
+            inner[place[-1] if place else "all"] = wrong
+            path.write_text(yaml.safe_dump(changed["all"]), encoding="utf-8")
+            with pytest.raises(ClinNLPError) as caught:
+                run(path)
+            assert "\n" not in str(caught.value), (place, wrong)
+            if "could be fitted" in str(caught.value):
+                fits.add(place)
+    # What may be left out, or be any text or number, and nothing else.
+    free = {("name",), ("description",), ("fit",), ("card",), ("beside",), ("card", "limits"), ("encoder", "window")}
+    free |= {("beside", "other-en", "description"), ("encoder", "overlap")}
+    assert {place for place in fits if "stages" not in place and place[:1] != ("fit",)} <= free | {("fit",)}
+
+
+def test_a_config_that_a_stage_does_not_have_names_the_stage(written: Path) -> None:
+    stages = [{"stage": "tokenization", "config": {"language": "en"}}]
+    with pytest.raises(ConfigError, match=r"stage 'tokenization': its config does not fit: .*'language'"):
+        run(joint_recipe(written, stages=stages))
