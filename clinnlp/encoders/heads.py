@@ -95,7 +95,9 @@ def probabilities(logits: NDArray[np.floating[Any]], multi_label: bool) -> NDArr
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-def rank(scores: Sequence[float] | NDArray[np.floating[Any]], labels: Sequence[str], least: float = 0.0) -> list[Label]:
-    """Give the labels whose score is at least `least`, best first, and of equal ones the first."""
+def rank(
+    scores: Sequence[float] | NDArray[np.floating[Any]], labels: Sequence[str], least: Sequence[float] | None = None
+) -> list[Label]:
+    """Give the labels whose score is at least its own `least`, best first, and of equal ones the first."""
     order = sorted(range(len(labels)), key=lambda i: -scores[i])
-    return [Label(labels[i], float(scores[i])) for i in order if scores[i] >= least]
+    return [Label(labels[i], float(scores[i])) for i in order if least is None or scores[i] >= least[i]]

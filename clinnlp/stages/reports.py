@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,13 +19,24 @@ from clinnlp.encoders.heads import (
     rank,
     read_head,
 )
+from clinnlp.errors import RecordError
 from clinnlp.record import Record
+from clinnlp.stages._decision import (
+    ABSTAIN,
+    THRESHOLDS,
+    check_sections,
+    check_share,
+    check_threshold,
+    only,
+    saved_decision,
+)
 from clinnlp.stages._encoder_stage import EncoderStage
 from clinnlp.stages._ensemble import refuse_ensemble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clinnlp.alignment import EditedText
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
@@ -39,8 +51,8 @@ class ReportClassifier(EncoderStage):
     A note is read whole: its windows are classified, and their logits averaged, each window weighing as many
     word pieces as it holds most centrally, so that every piece counts once. The labels go to
     `record.labels[name]`, in the place of what stood there: all of them, best first, with their probabilities;
-    of a multi-label head those whose probability is at least `threshold` (0 gives all). A note without a word
-    gets an empty list.
+    of a multi-label head those whose probability is at least their threshold (0 gives all). A note without a word
+    gets an empty list, and so does one whose best label is less probable than `abstain`.
 
     It is fitted on the labels under its name in `record.labels`, and judged by macro F1; without a configuration for 8
     epochs at a learning rate of 1e-4, and 2e-3 for the head.
@@ -57,8 +69,15 @@ class ReportClassifier(EncoderStage):
         Name of the label set, and of the stage in a pipeline; by default "reports".
     multi_label : bool, optional
         Whether a note may have any number of labels; by default what the checkpoint says, or not.
-    threshold : float
-        Least probability of a label that is given, for a multi-label head.
+    threshold : float or mapping of str to float, optional
+        Least probability of a label that is given, for a multi-label head: of all, or by label, 0.5 where it names
+        none; by default what `tune` found and the checkpoint says, or 0.5.
+    abstain : float, optional
+        Least probability of the best label of a head that gives one: below it the note gets none. By default what
+        `tune` found and the checkpoint says, or 0.
+    sections : sequence of str, optional
+        Names of the sections that are read, such as "impression"; by default the whole note. The stage then requires
+        sections, and a note that has none of these gets an empty list.
     window, overlap : int
         Length of a window and least overlap of two, in word pieces.
     batch_tokens : int
@@ -80,7 +99,9 @@ class ReportClassifier(EncoderStage):
         head: str | Path | None = None,
         name: str | None = None,
         multi_label: bool | None = None,
-        threshold: float = 0.5,
+        threshold: float | Mapping[str, float] | None = None,
+        abstain: float | None = None,
+        sections: Sequence[str] | None = None,
         window: int = 256,
         overlap: int = 64,
         batch_tokens: int = 4096,
@@ -96,7 +117,11 @@ class ReportClassifier(EncoderStage):
             device=device,
             name=name,
         )
-        self.threshold = threshold
+        self.threshold: float | dict[str, float] | None = check_threshold(threshold, self.name)
+        self.abstain = None if abstain is None else check_share(abstain, "abstain", self.name)
+        self.sections = None if sections is None else check_sections(sections, self.name)
+        if self.sections is not None:
+            self.requires = ("sections",)
         self._labels: tuple[list[str], bool] | None = None
         if labels is not None:
             self._labels = check_labels(labels, 1 if multi_label else 2, self.name), bool(multi_label)
@@ -156,7 +181,7 @@ class ReportClassifier(EncoderStage):
         return cls(cls._base(base), labels=labels, name=name, multi_label=multi_label, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
-        return ("threshold",)
+        return ("threshold", "abstain", "sections")
 
     @property
     def labels(self) -> list[str]:
@@ -174,9 +199,73 @@ class ReportClassifier(EncoderStage):
             self._labels = labels, multi_label if self._multi_label is None else self._multi_label
         return self._labels
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Least probability of each label that is given, where a note may have several."""
+        given = self._saved_decision[0] if self.threshold is None else self.threshold
+        return {label: given.get(label, 0.5) if isinstance(given, dict) else float(given) for label in self.labels}
+
+    @property
+    def least(self) -> float:
+        """Least probability of the best label, where a note has one: below it the stage abstains."""
+        if self.multi_label:
+            return 0.0
+        return self._saved_decision[1] if self.abstain is None else self.abstain
+
+    @cached_property
+    def _saved_decision(self) -> tuple[dict[str, float], float]:
+        return ({}, 0.0) if self.saved_in is None else saved_decision(self.head_config, self.name)
+
+    def tune(self, dev: Gold, accuracy: float | None = None) -> dict[str, float]:
+        """Choose thresholds on development records, in place.
+
+        Of a head that gives several labels: for each the threshold with the best F1, a label without an example in
+        them keeps its own. Of one that gives one label: the least probability of the best label, `abstain`, from which
+        on `accuracy` of the answers are right.
+
+        Parameters
+        ----------
+        dev : sequence of Record or datasets.Dataset
+            Records with gold. Figures on them flatter from now on: judge on others.
+        accuracy : float, optional
+            Share of the answers that shall be right, of a head that gives one label.
+
+        Returns
+        -------
+        dict of str to float
+            Label -> threshold; or "abstain", and the "coverage", the share of the records that are answered.
+
+        Raises
+        ------
+        ConfigError
+            If `accuracy` is given for several labels, or not for one.
+        TrainingError
+            If no record has gold, or no answers are right so often.
+        """
+        from clinnlp.training.reports import tune_reports
+
+        return tune_reports(self, dev, accuracy)
+
+    def reads(self, record: Record) -> EditedText:
+        """Give what the stage reads of a record, with the way back to raw offsets.
+
+        Raises
+        ------
+        RecordError
+            If it reads sections, and nobody looked for some.
+        """
+        view = record.view
+        if self.sections is None:
+            return view
+        if not record.has("sections"):
+            raise RecordError(f"record {record.id!r} has no 'sections': run a stage that assigns them before")
+        wanted = [(s.start, s.end) for s in record.sections if s.name in self.sections]
+        return only(view, sorted(view.to_target(start, end) for start, end in wanted))
+
     def alike(self) -> dict[str, Any]:
         """Give what the stages of an ensemble must have in common besides their labels."""
-        return {**super().alike(), "way to read labels, one or several": self.multi_label}
+        several = self.multi_label
+        return {**super().alike(), "way to read labels, one or several": several, "sections": self.sections}
 
     def _new_settings(self) -> dict[str, Any]:
         return head_settings(*self._read_labels())
@@ -188,15 +277,20 @@ class ReportClassifier(EncoderStage):
         return head
 
     def _saved_head(self) -> Any:
-        setattr(self.head.config, LABEL_SET, self.name)
+        config = self.head.config
+        setattr(config, LABEL_SET, self.name)
+        setattr(config, THRESHOLDS, self.thresholds if self.multi_label else None)
+        setattr(config, ABSTAIN, self.least)
         return self.head
 
     def process(self, records: Sequence[Record]) -> None:
         """Classify a batch of records, in place."""
-        scores, empty = self.predict([record.view.text for record in records])
-        labels, least = self.labels, self.threshold if self.multi_label else 0.0
+        scores, empty = self.predict([self.reads(record).text for record in records])
+        labels, several, abstain = self.labels, self.multi_label, self.least
+        least = [self.thresholds[label] for label in labels] if several else [0.0] * len(labels)
         for record, row, nothing in zip(records, scores, empty, strict=True):
-            record.labels[self.name] = [] if nothing else rank(row, labels, least)
+            unsure = nothing or (not several and row.max() < abstain)
+            record.labels[self.name] = [] if unsure else rank(row, labels, least)
 
     def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the probabilities of all labels.

@@ -90,6 +90,9 @@ class FitConfig:
     calibrate : bool
         Divide the logits by a temperature that is fitted on the development records at the end (Guo et al., 2017); it
         is put into the head's last layer, so that plain transformers gives the same scores.
+    tune_thresholds : bool
+        Choose the threshold of each label on the development records at the end, where a report may have several
+        labels; see `ReportClassifier.tune`.
     mixing : dict of str to float, optional
         When heads are trained together: stage -> how often its examples are seen in an epoch; 1 by default.
     seed : int
@@ -138,6 +141,7 @@ class FitConfig:
     distill: float = 0.5
     distill_temperature: float = 2.0
     calibrate: bool = False
+    tune_thresholds: bool = False
     mixing: dict[str, float] | None = None
     seed: int = 0
     select: str = "best"
@@ -170,8 +174,9 @@ class FitConfig:
                 continue
             if not isinstance(given, dict) or not all(_is_number(value) and value > 0 for value in given.values()):
                 raise ConfigError(f"FitConfig: {name} is a dictionary of names to numbers above 0")
-        if not isinstance(self.crf, bool) or not isinstance(self.calibrate, bool):
-            raise ConfigError("FitConfig: crf and calibrate are True or False")
+        for name in ("crf", "calibrate", "tune_thresholds"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"FitConfig: {name} is True or False")
         if self.report_to == "tensorboard" and self.output is None:
             raise ConfigError("FitConfig: tensorboard's files go beside output: name one")
         if self.freeze and self.lora:

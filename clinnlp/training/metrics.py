@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def score_labels(
     labels: Sequence[str],
     *,
     multi_label: bool = False,
-    threshold: float = 0.5,
+    threshold: float | Mapping[str, float] = 0.5,
 ) -> Scores:
     """Compare the probabilities of labels with gold.
 
@@ -36,7 +36,8 @@ def score_labels(
         Names of the columns.
     multi_label : bool
         Whether an item may have any number of labels: those with at least `threshold`; else the most probable one.
-    threshold : float
+    threshold : float or mapping of str to float
+        Of all labels, or of each.
 
     Returns
     -------
@@ -55,7 +56,8 @@ def score_labels(
     truth = np.array([[name in item for name in names] for item in gold], dtype=bool).reshape(len(gold), len(names))
     scores = np.zeros((len(gold), len(names)))
     scores[:, : len(labels)] = probabilities
-    found = _chosen(scores, multi_label, threshold)
+    given = [threshold.get(name, 0.5) if isinstance(threshold, Mapping) else threshold for name in names]
+    found = _chosen(scores, multi_label, np.array(given))
     per_label: dict[str, dict[str, float]] = {}
     for i, name in enumerate(names):
         row = precision_recall_fscore_support(truth[:, i], found[:, i], average="binary", zero_division=0)
@@ -83,7 +85,7 @@ def score_labels(
     return Scores(figures, per_label, "macro_f1", judged=judged)
 
 
-def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: float) -> NDArray[np.bool_]:
+def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: NDArray[np.float64]) -> NDArray[np.bool_]:
     if multi_label:
         return np.asarray((scores >= threshold) & (scores > 0))
     chosen = np.zeros(scores.shape, dtype=bool)

@@ -188,7 +188,7 @@ def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
     """Train heads together, then calibrate and judge them with the weights that were kept; see `fit_heads`."""
     report = fit_heads(tasks, encoder, config)
     if not any(task.evaluate for task in tasks):
-        idle = [name for name in ("patience", "calibrate") if getattr(config, name)]
+        idle = [name for name in ("patience", "calibrate", "tune_thresholds") if getattr(config, name)]
         report.notes += [f"{name} did nothing: it needs development records" for name in idle]
     for task in tasks:
         if config.calibrate and task.logits is not None:
@@ -196,6 +196,11 @@ def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
             temperature = fit_temperature(logits, targets, multi_label=multi_label)
             _cool(task.head, temperature)
             report.temperatures[task.name] = temperature
+        if config.tune_thresholds and task.tune is not None:
+            task.tune()
+            report.notes.append(
+                f"{task.name}: thresholds were chosen on the development records: their figures flatter"
+            )
         if task.evaluate is not None:
             report.scores[task.name] = task.evaluate()
         encoder = task.stage.encoder

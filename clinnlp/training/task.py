@@ -42,6 +42,8 @@ class HeadTask:
         Scores the stage, as it then is, on development records.
     logits : callable, optional
         Gives what a temperature is fitted on: logits, targets and whether they are multi-label, on those records.
+    tune : callable, optional
+        Chooses thresholds on those records, at the end.
     head_rate : float, optional
         The head's learning rate.
     prepare : callable, optional
@@ -69,6 +71,7 @@ class HeadTask:
     loss: Callable[[list[torch.Tensor], Batch, list[list[torch.Tensor]]], torch.Tensor]
     evaluate: Callable[[], Scores] | None = None
     logits: Callable[[], tuple[Any, Any, bool]] | None = None
+    tune: Callable[[], Any] | None = None
     head_rate: float | None = None
     prepare: Callable[[], Callable[[], None]] | None = None
     rates: dict[str, float] = field(default_factory=dict)

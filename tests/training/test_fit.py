@@ -180,7 +180,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step(base: Path) -> None:
         ({"dropout": 5.0}, "dropout must be between 0 and 1"),
         ({"warmup": None}, "warmup must be a number"),
         ({"seed": -1}, "seed must be at least 0"),
-        ({"crf": "no"}, "crf and calibrate are True or False"),
+        ({"crf": "no"}, "crf is True or False"),
         ({"report_to": "tensorboard"}, "go beside output"),
         ({"learning_rate": "3e-4"}, "must be a number"),
     ],
@@ -320,17 +320,6 @@ def test_settings_that_need_development_records_say_so_without_them(base: Path) 
 def test_development_records_that_are_none_are_refused(base: Path) -> None:
     with pytest.raises(TrainingError, match="the development records are none"):
         EntityExtractor.from_base(base, ["Drug"]).fit(TRAIN[:4], [], FitConfig(epochs=1, **FAST))
-
-
-def test_a_fit_that_fails_after_it_changed_the_head_leaves_no_figures_of_the_head_before(base: Path) -> None:
-    ner = EntityExtractor.from_base(base, ["Drug"])
-    ner.fit(TRAIN, DEV, FitConfig(epochs=2, **FAST))
-    assert ner.fitted is not None
-    assert ner.transitions is not None
-    with pytest.raises(TrainingError, match="nope is not a valid"):
-        ner.fit(TRAIN, None, FitConfig(epochs=1, crf=False, optimizer="nope"))
-    assert ner.transitions is None
-    assert ner.fitted is None
 
 
 def test_a_teacher_whose_outputs_stand_in_another_order_is_refused(base: Path, tmp_path: Path) -> None:
