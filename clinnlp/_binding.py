@@ -131,7 +131,17 @@ def _check_value(value: Any, where: str) -> None:
 
 
 _FLAGS = ("negated", "hypothetical", "historical", "family")
-_CHECKS = {"Entity": _check_entity, "Section": _check_section, "Value": _check_value}
+def _check_sentence(sentence: Any, where: str) -> None:
+    if type(sentence.labels) is not dict or sentence.labels:
+        sentence.labels = read_label_sets(sentence.labels, where)
+
+
+_CHECKS = {
+    "Entity": _check_entity,
+    "Section": _check_section,
+    "Sentence": _check_sentence,
+    "Value": _check_value,
+}
 
 
 def _objects(given: Any, kind: type[Any], where: str) -> list[Any]:

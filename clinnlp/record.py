@@ -55,11 +55,22 @@ class Token:
 
 @dataclass(slots=True)
 class Sentence:
-    """A sentence, list item or heading of the raw text."""
+    """A sentence, list item or heading of the raw text.
+
+    Parameters
+    ----------
+    start, end : int
+        Raw offsets.
+    text : str
+        Its raw text; filled in when the sentence is put into a record.
+    labels : dict of list of Label
+        Label set name -> labels of this sentence, best first.
+    """
 
     start: int
     end: int
     text: str = ""
+    labels: dict[str, list[Label]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

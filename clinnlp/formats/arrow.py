@@ -1,7 +1,7 @@
 """Records as Arrow batches, without loss.
 
 A column that is null says that nobody looked; an empty list says that someone looked and found nothing, as
-`Record.has` tells them apart. Tokens and sentences have offsets alone: their text is that of the record. Label sets
+`Record.has` tells them apart. Tokens and sentences have no text: it is that of the record at their offsets. Label sets
 are a list of names with labels, because `datasets` cannot read Arrow's maps. Metadata and attributes are JSON text,
 scores 64-bit floats.
 """
@@ -44,7 +44,7 @@ _ENTITY = {
 }
 _STRUCTS: dict[str, dict[str, pa.DataType]] = {
     "tokens": _OFFSETS,
-    "sentences": _OFFSETS,
+    "sentences": {**_OFFSETS, "labels": pa.list_(_LABEL_SET)},
     "sections": {**_OFFSETS, "name": _TEXT, "heading": _TEXT, "body_start": _INT},
     "entities": _ENTITY,
     "identifiers": _ENTITY,

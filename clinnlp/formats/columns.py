@@ -138,6 +138,8 @@ def decode_field(name: str, value: Any, where: str) -> Any:
         return [value] if isinstance(value, str) else value
     if name == "labels" and isinstance(value, list):
         value = _label_sets(value, where)
+    elif name == "sentences" and isinstance(value, (list, tuple)):
+        value = [_sentence(item, where) for item in value]
     elif name in ("entities", "identifiers") and isinstance(value, (list, tuple)):
         value = [_entity(item, where, name) for item in value]
     return value
@@ -170,6 +172,12 @@ def _label_sets(value: list[Any], where: str) -> dict[str, Any]:
 def _entity(item: Any, where: str, name: str) -> Any:
     if isinstance(item, Mapping) and isinstance(item.get("attributes"), str):
         return {**item, "attributes": _json(item["attributes"], where, name)}
+    return item
+
+
+def _sentence(item: Any, where: str) -> Any:
+    if isinstance(item, Mapping) and isinstance(item.get("labels"), list):
+        return {**item, "labels": _label_sets(item["labels"], where)}
     return item
 
 

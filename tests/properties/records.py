@@ -61,7 +61,7 @@ def records(draw: st.DrawFn) -> Record:
         metadata=draw(st.dictionaries(NAMES, JSON, max_size=3)),
         cleaned=edited(),
         tokens=many(lambda s, e: st.just(Token(s, e))),
-        sentences=many(lambda s, e: st.just(Sentence(s, e))),
+        sentences=many(lambda s, e: st.builds(Sentence, st.just(s), st.just(e), labels=LABELS)),
         sections=many(section),
         entities=many(entity),
         labels=draw(LABELS),
