@@ -131,6 +131,8 @@ def _check_value(value: Any, where: str) -> None:
 
 
 _FLAGS = ("negated", "hypothetical", "historical", "family")
+
+
 def _check_sentence(sentence: Any, where: str) -> None:
     if type(sentence.labels) is not dict or sentence.labels:
         sentence.labels = read_label_sets(sentence.labels, where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,41 +10,28 @@ import numpy as np
 
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import (
-    LABEL_SET,
-    check_labels,
-    head_settings,
-    label_set_name,
     probabilities,
-    rank,
-    read_head,
 )
 from clinnlp.errors import RecordError
 from clinnlp.record import Record
 from clinnlp.stages._decision import (
-    ABSTAIN,
-    THRESHOLDS,
     check_sections,
-    check_share,
-    check_threshold,
     only,
-    saved_decision,
 )
-from clinnlp.stages._encoder_stage import EncoderStage
 from clinnlp.stages._ensemble import refuse_ensemble
+from clinnlp.stages._labelling import LabellingStage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clinnlp.alignment import EditedText
     from clinnlp.training.config import FitConfig
-    from clinnlp.training.fit import Gold
-    from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
 __all__ = ["ReportClassifier"]
 
 
-class ReportClassifier(EncoderStage):
+class ReportClassifier(LabellingStage):
     """Classify whole notes with a sequence classifier.
 
     A note is read whole: its windows are classified, and their logits averaged, each window weighing as many
@@ -109,142 +95,23 @@ class ReportClassifier(EncoderStage):
     ) -> None:
         super().__init__(
             checkpoint,
+            labels=labels,
             head=head,
-            new=labels is not None,
+            multi_label=multi_label,
+            threshold=threshold,
+            abstain=abstain,
             window=window,
             overlap=overlap,
             batch_tokens=batch_tokens,
             device=device,
             name=name,
         )
-        self.threshold: float | dict[str, float] | None = check_threshold(threshold, self.name)
-        self.abstain = None if abstain is None else check_share(abstain, "abstain", self.name)
         self.sections = None if sections is None else check_sections(sections, self.name)
         if self.sections is not None:
             self.requires = ("sections",)
-        self._labels: tuple[list[str], bool] | None = None
-        if labels is not None:
-            self._labels = check_labels(labels, 1 if multi_label else 2, self.name), bool(multi_label)
-        self._multi_label = multi_label
-
-    @classmethod
-    def from_pretrained(cls, checkpoint: str | Path, name: str | None = None, **options: Any) -> ReportClassifier:
-        """Take a sequence classifier as it is: any checkpoint of `AutoModelForSequenceClassification`.
-
-        Parameters
-        ----------
-        checkpoint : str or Path
-            Folder, installed package or Hub id.
-        name : str, optional
-            Name of the label set; by default the one that it was saved under.
-        **options
-            As for the class.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
-        """
-        found, settings = cls._pretrained(checkpoint, options, name)
-        return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
-
-    @classmethod
-    def from_base(
-        cls,
-        base: str | Path | TextEncoder,
-        labels: Sequence[str],
-        name: str | None = None,
-        multi_label: bool = False,
-        **options: Any,
-    ) -> ReportClassifier:
-        """Put a new head for `labels` on the encoder of `base`, to be fitted.
-
-        Parameters
-        ----------
-        base : str, Path or TextEncoder
-            Shipped pipeline's name, folder, installed package or Hub id; or the `encoder` of another stage, with
-            which it is shared then.
-        labels : sequence of str
-            What a note can be.
-        name : str, optional
-            Name of the label set.
-        multi_label : bool
-            Whether a note may have any number of labels.
-        **options
-            As for the class.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such base.
-        """
-        return cls(cls._base(base), labels=labels, name=name, multi_label=multi_label, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
-        return ("threshold", "abstain", "sections")
-
-    @property
-    def labels(self) -> list[str]:
-        """What a note can be, in the order of the head's outputs."""
-        return list(self._read_labels()[0])
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether a note may have any number of labels."""
-        return self._read_labels()[1]
-
-    def _read_labels(self) -> tuple[list[str], bool]:
-        if self._labels is None:
-            labels, multi_label = read_head(self.head_config, self.head_checkpoint or self.checkpoint)
-            self._labels = labels, multi_label if self._multi_label is None else self._multi_label
-        return self._labels
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least probability of each label that is given, where a note may have several."""
-        given = self._saved_decision[0] if self.threshold is None else self.threshold
-        return {label: given.get(label, 0.5) if isinstance(given, dict) else float(given) for label in self.labels}
-
-    @property
-    def least(self) -> float:
-        """Least probability of the best label, where a note has one: below it the stage abstains."""
-        if self.multi_label:
-            return 0.0
-        return self._saved_decision[1] if self.abstain is None else self.abstain
-
-    @cached_property
-    def _saved_decision(self) -> tuple[dict[str, float], float]:
-        return ({}, 0.0) if self.saved_in is None else saved_decision(self.head_config, self.name)
-
-    def tune(self, dev: Gold, accuracy: float | None = None) -> dict[str, float]:
-        """Choose thresholds on development records, in place.
-
-        Of a head that gives several labels: for each the threshold with the best F1, a label without an example in
-        them keeps its own. Of one that gives one label: the least probability of the best label, `abstain`, from which
-        on `accuracy` of the answers are right.
-
-        Parameters
-        ----------
-        dev : sequence of Record or datasets.Dataset
-            Records with gold. Figures on them flatter from now on: judge on others.
-        accuracy : float, optional
-            Share of the answers that shall be right, of a head that gives one label.
-
-        Returns
-        -------
-        dict of str to float
-            Label -> threshold; or "abstain", and the "coverage", the share of the records that are answered.
-
-        Raises
-        ------
-        ConfigError
-            If `accuracy` is given for several labels, or not for one.
-        TrainingError
-            If no record has gold, or no answers are right so often.
-        """
-        from clinnlp.training.reports import tune_reports
-
-        return tune_reports(self, dev, accuracy)
+        return (*super()._own_settings(), "sections")
 
     def reads(self, record: Record) -> EditedText:
         """Give what the stage reads of a record, with the way back to raw offsets.
@@ -264,33 +131,13 @@ class ReportClassifier(EncoderStage):
 
     def alike(self) -> dict[str, Any]:
         """Give what the stages of an ensemble must have in common besides their labels."""
-        several = self.multi_label
-        return {**super().alike(), "way to read labels, one or several": several, "sections": self.sections}
-
-    def _new_settings(self) -> dict[str, Any]:
-        return head_settings(*self._read_labels())
-
-    def _load_head(self) -> Any:
-        labels = self._read_labels()
-        head = super()._load_head()
-        head.config.problem_type = head_settings(*labels)["problem_type"]
-        return head
-
-    def _saved_head(self) -> Any:
-        config = self.head.config
-        setattr(config, LABEL_SET, self.name)
-        setattr(config, THRESHOLDS, self.thresholds if self.multi_label else None)
-        setattr(config, ABSTAIN, self.least)
-        return self.head
+        return {**super().alike(), "sections": self.sections}
 
     def process(self, records: Sequence[Record]) -> None:
         """Classify a batch of records, in place."""
-        scores, empty = self.predict([self.reads(record).text for record in records])
-        labels, several, abstain = self.labels, self.multi_label, self.least
-        least = [self.thresholds[label] for label in labels] if several else [0.0] * len(labels)
-        for record, row, nothing in zip(records, scores, empty, strict=True):
-            unsure = nothing or (not several and row.max() < abstain)
-            record.labels[self.name] = [] if unsure else rank(row, labels, least)
+        scores, _ = self.predict([self.reads(record).text for record in records])
+        for record, labels in zip(records, self.choose(scores), strict=True):
+            record.labels[self.name] = labels
 
     def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the probabilities of all labels.
@@ -340,23 +187,9 @@ class ReportClassifier(EncoderStage):
 
         return FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3)
 
-    def has_gold(self, record: Record) -> bool:
-        """Tell whether a record has gold labels for this stage."""
-        return self.name in record.labels
+    def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
+        """Give the gold of the records that have some, and the probabilities that the stage finds for them."""
+        from clinnlp.training.reports import labelled
 
-    def evaluate(self, records: Gold) -> Scores:
-        """Compare with gold labels.
-
-        Parameters
-        ----------
-        records : sequence of Record or datasets.Dataset
-            Records with gold in `labels[name]`; others are left out. They are not changed.
-
-        Returns
-        -------
-        Scores
-            "accuracy", "macro_f1", "micro_f1", "auroc", "ece" and `per_label`; see `clinnlp.training.metrics`.
-        """
-        from clinnlp.training.reports import evaluate_reports
-
-        return evaluate_reports(self, records)
+        items, gold = labelled(self, records)
+        return gold, self.predict([self.reads(record).text for record in items])[0]

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from clinnlp.errors import ConfigError, TrainingError
+from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_names, refuse_single_class, targets
+from clinnlp.training.labelling import evaluate_labels, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
-from clinnlp.training.metrics import score_labels
 from clinnlp.training.sampling import rarest, resampled
-from clinnlp.training.scores import Scores
 from clinnlp.training.task import Batch, HeadTask
-from clinnlp.training.thresholds import best_threshold, least_probability
 
 if TYPE_CHECKING:
     from clinnlp.stages.reports import ReportClassifier
 
-__all__ = ["evaluate_reports", "report_task", "tune_reports"]
+__all__ = ["labelled", "report_task"]
 
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
@@ -66,13 +63,13 @@ def report_task(
     TrainingError
         If there is no gold, it has labels that the head does not know, or all of it is the same.
     """
-    labelled, gold = _labelled(stage, records)
-    aims = targets(gold, labelled, stage.labels, stage.multi_label, stage.name)
+    items, gold = labelled(stage, records)
+    aims = targets(gold, items, stage.labels, stage.multi_label, stage.name)
     refuse_single_class(gold, stage)
     if dev is not None:
-        _labelled(stage, dev)
-    examples = _examples(stage, labelled, aims)
-    wordless = len(labelled) - len(examples)
+        labelled(stage, dev)
+    examples = _examples(stage, items, aims)
+    wordless = len(items) - len(examples)
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
     loss = ClassificationLoss(config, stage.multi_label, weights)
@@ -92,11 +89,11 @@ def report_task(
         lengths=[_TOKENS] * len(examples),
         collate=lambda items, chance: _collate(stage, items, config, chance),
         loss=give_loss,
-        evaluate=None if dev is None else lambda: evaluate_reports(stage, dev),
+        evaluate=None if dev is None else lambda: evaluate_labels(stage, dev),
         logits=None if dev is None else lambda: _report_logits(stage, dev),
-        tune=None if dev is None or not stage.multi_label else lambda: tune_reports(stage, dev, None),
+        tune=None if dev is None or not stage.multi_label else lambda: tune_labels(stage, dev),
         head_rate=config.head_learning_rate or _HEAD_RATE * config.learning_rate,
-        records=len(labelled),
+        records=len(items),
         notes=[f"{wordless} training records have no word, and were left out"] if wordless else [],
     )
 
@@ -111,52 +108,14 @@ def _to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
 
 def _report_logits(stage: ReportClassifier, records: Sequence[Record]) -> tuple[Any, Any, bool]:
     """Give the logits of records and their gold."""
-    items, gold = _labelled(stage, records)
+    items, gold = labelled(stage, records)
     logits, empty = stage.pooled_logits([stage.reads(record).text for record in items])
     known = [i for i, names in enumerate(gold) if not empty[i] and set(names) <= set(stage.labels)]
     aims = targets([gold[i] for i in known], [items[i] for i in known], stage.labels, stage.multi_label, stage.name)
     return logits[known], aims.numpy(), stage.multi_label
 
 
-def evaluate_reports(stage: ReportClassifier, records: Gold) -> Scores:
-    """Compare what a report classifier finds with gold; see `ReportClassifier.evaluate`."""
-    items, gold = _labelled(stage, records)
-    probabilities, empty = stage.predict([stage.reads(record).text for record in items])
-    scores = score_labels(gold, probabilities, stage.labels, multi_label=stage.multi_label, threshold=stage.thresholds)
-    if not stage.least:
-        return scores
-    answered = ~empty & (probabilities.max(axis=1) >= stage.least)
-    right = np.array([found == names for names, found in scores.judged])
-    coverage = {
-        "coverage": float(answered.mean()),
-        "answered_accuracy": float(right[answered].mean()) if answered.any() else 0.0,
-    }
-    return replace(scores, values_by_name={**scores.values_by_name, **coverage})
-
-
-def tune_reports(stage: ReportClassifier, records: Gold, accuracy: float | None) -> dict[str, float]:
-    """Choose thresholds on development records; see `ReportClassifier.tune`."""
-    if (accuracy is None) is not stage.multi_label:
-        told = (
-            "several labels: leave accuracy out" if stage.multi_label else "one label: give the accuracy that it needs"
-        )
-        raise ConfigError(f"stage {stage.name!r} gives {told}")
-    items, gold = _labelled(stage, records)
-    probabilities, empty = stage.predict([stage.reads(record).text for record in items])
-    if accuracy is None:
-        truth = np.array([[label in names for label in stage.labels] for names in gold])
-        own = stage.thresholds
-        stage.threshold = {
-            label: best_threshold(truth[:, i], probabilities[:, i], own[label]) for i, label in enumerate(stage.labels)
-        }
-        return dict(stage.threshold)
-    best = probabilities.max(axis=1)
-    right = np.array([[stage.labels[i]] == names for i, names in zip(probabilities.argmax(axis=1), gold, strict=True)])
-    stage.abstain = least_probability(right & ~empty, best, accuracy, stage.name)
-    return {"abstain": stage.abstain, "coverage": float((~empty & (best >= stage.abstain)).mean())}
-
-
-def _labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
+def labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
     """Give the records that have gold, and its names."""
     kept: list[Record] = []
     gold: list[list[str]] = []
