@@ -47,6 +47,10 @@ class SpanHead(nn.Module):
         """Give the parts of each piece, shape (windows, pieces, 3 labels)."""
         return TokenClassifierOutput(logits=self.classifier(self.dropout(self.dense(inputs_embeds).tanh())))
 
+    def last_layer(self) -> nn.Linear:
+        """Give the layer that a temperature divides."""
+        return self.classifier
+
 
 class VectorHead(nn.Module):
     """The encoder's states themselves, of which a passage's vector is the mean over its pieces.

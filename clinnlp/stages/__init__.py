@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.reports import ReportClassifier
     from clinnlp.stages.sections import SectionDetector
+    from clinnlp.stages.sentences import SentenceClassifier
     from clinnlp.stages.spacy_component import SpacyComponent
     from clinnlp.stages.tokenization import Tokenizer
 
@@ -19,6 +20,7 @@ __all__ = [
     "ImageClassifier",
     "ReportClassifier",
     "SectionDetector",
+    "SentenceClassifier",
     "SpacyComponent",
     "TextCleaner",
     "Tokenizer",
@@ -29,6 +31,7 @@ _MODULES = {
     "ImageClassifier": "images",
     "ReportClassifier": "reports",
     "SectionDetector": "sections",
+    "SentenceClassifier": "sentences",
     "SpacyComponent": "spacy_component",
     "TextCleaner": "cleaning",
     "Tokenizer": "tokenization",

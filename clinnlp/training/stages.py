@@ -218,6 +218,8 @@ def _cool(head: Any, temperature: float) -> None:
 
     linear = [module for module in head.modules() if isinstance(module, torch.nn.Linear)]
     last = [layer for layer in linear if layer.out_features == head.config.num_labels]
+    if hasattr(head, "last_layer"):
+        last = [head.last_layer()]
     if not last:
         raise TrainingError(f"{type(head).__name__} has no linear layer of labels: fit it without calibrate")
     with torch.no_grad():
