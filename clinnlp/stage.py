@@ -23,6 +23,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "sections": "clinnlp.stages.sections:SectionDetector",
     "entities": "clinnlp.stages.entities:EntityExtractor",
     "reports": "clinnlp.stages.reports:ReportClassifier",
+    "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from clinnlp.encoders.encoder import Encoded
 
-__all__ = ["SpanHead", "VectorHead", "mean_vectors", "span_logits", "torch_span_logits"]
+__all__ = ["LabelledVectorHead", "SpanHead", "VectorHead", "mean_vectors", "span_logits", "torch_span_logits"]
 
 
 class SpanHead(nn.Module):
@@ -68,6 +68,30 @@ class VectorHead(nn.Module):
     def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> TokenClassifierOutput:
         """Give the states back, shape (windows, pieces, width)."""
         return TokenClassifierOutput(logits=inputs_embeds)
+
+
+class LabelledVectorHead(nn.Module):
+    """Labels of texts by their vector: the mean of the states, brought to length 1, before a linear layer.
+
+    Parameters
+    ----------
+    config : PretrainedConfig
+        Of the encoder, with the labels of the head.
+    """
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.classifier = nn.Linear(config.hidden_size, len(config.id2label or {}))
+
+    def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> TokenClassifierOutput:
+        """Give the mean of the states of each window, shape (windows, width)."""
+        kept = attention_mask[..., None].to(inputs_embeds.dtype)
+        return TokenClassifierOutput(logits=(inputs_embeds * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1))
+
+    def label(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Give the logits of vectors of any length, shape (texts, labels)."""
+        return self.classifier(nn.functional.normalize(vectors, dim=-1))  # type: ignore[no-any-return]
 
 
 def span_logits(rows: NDArray[np.float32], first: int, last: int) -> NDArray[np.float32]:

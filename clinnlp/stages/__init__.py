@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.sentences import SentenceClassifier
     from clinnlp.stages.spacy_component import SpacyComponent
     from clinnlp.stages.tokenization import Tokenizer
+    from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
     "EntityExtractor",
@@ -24,6 +25,7 @@ __all__ = [
     "SpacyComponent",
     "TextCleaner",
     "Tokenizer",
+    "VectorClassifier",
 ]
 
 _MODULES = {
@@ -35,6 +37,7 @@ _MODULES = {
     "SpacyComponent": "spacy_component",
     "TextCleaner": "cleaning",
     "Tokenizer": "tokenization",
+    "VectorClassifier": "vectors",
 }
 
 

@@ -22,6 +22,7 @@ from clinnlp.stages._ensemble import refuse_ensemble
 from clinnlp.stages._labelling import LabellingStage
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from clinnlp.alignment import EditedText
@@ -163,16 +164,24 @@ class ReportClassifier(LabellingStage):
 
     def pooled_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the averaged logits of the windows of each text, as `predict` gives probabilities."""
-        pooled = np.zeros((len(texts), len(self.labels)))
+        return self._pooled(texts, len(self.labels))
+
+    def _pooled(self, texts: Sequence[str], width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Average what the head gives for the windows of each text, shape (texts, width); tell which have no word."""
+        pooled = np.zeros((len(texts), width))
         weights = np.zeros(len(texts))
         for number, item in enumerate(self.encoder.read(texts, self)):
-            for window, logits in zip(item.windows, item.outputs[self], strict=True):
+            for window, output in zip(item.windows, item.outputs[self], strict=True):
                 share = window.keep_end - window.keep_start
-                pooled[number] += share * logits
+                pooled[number] += share * output
                 weights[number] += share
         empty = weights == 0
         pooled[~empty] /= weights[~empty, None]
         return pooled, empty
+
+    def head_logits_of(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Give the logits of reports from what `head` gave for their windows, averaged; shape (reports, labels)."""
+        return pooled
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

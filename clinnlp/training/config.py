@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "class_weights": (None, "balanced", "sqrt"),
     "resample": (None, "over", "under"),
     "freeze": (None, "encoder"),
+    "method": (None, "linear", "nearest", "contrastive"),
 }
 
 
@@ -80,6 +81,13 @@ class FitConfig:
     freeze : {"encoder"}, optional
         Train the head alone. What the encoder gives for a window is computed once; windows stay as they are then:
         nothing in them is hidden, planted or moved.
+    method : {"linear", "nearest", "contrastive"}, optional
+        How a `VectorClassifier` learns from vectors: a logistic regression on those of the encoder as it is; the class
+        whose mean vector is nearest (Snell et al., 2017); or the regression after pairs of reports of the same labels
+        have been brought together, and others apart (Tunstall et al., 2022). By default encoder and head are trained
+        as those of a `ReportClassifier`.
+    pairs : int
+        Pairs of each report for "contrastive", half of them alike.
     lora : int, optional
         Train low-rank updates of this rank in place of the encoder's own weights (Hu et al., 2021; with peft), which
         are merged into them at the end.
@@ -137,6 +145,8 @@ class FitConfig:
     label_smoothing: float = 0.0
     resample: str | None = None
     freeze: str | None = None
+    method: str | None = None
+    pairs: int = 8
     lora: int | None = None
     distill: float = 0.5
     distill_temperature: float = 2.0

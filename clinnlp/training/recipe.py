@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,6 +142,11 @@ class _Plan:
 
 def _fit(learners: Sequence[_Learner], encoder: Any, config: FitConfig) -> FitConfig:
     """Fit heads on one encoder, and give back the configuration."""
+    if config.method is not None and len(learners) == 1:
+        (learner,) = learners
+        stage = cast("Any", learner.fitted.stage)
+        learner.fitted.report = stage.fit(learner.train, None, replace(config, output=None, resume=False))
+        return config
     set_seed(config.seed)
     tasks = []
     for learner in learners:

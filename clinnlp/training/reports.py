@@ -23,7 +23,7 @@ from clinnlp.training.task import Batch, HeadTask
 if TYPE_CHECKING:
     from clinnlp.stages.reports import ReportClassifier
 
-__all__ = ["labelled", "report_task"]
+__all__ = ["Report", "collate", "labelled", "pooled", "read_reports", "report_task"]
 
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
@@ -37,7 +37,7 @@ _LONGEST = 4
 
 
 @dataclass(slots=True)
-class _Report:
+class Report:
     """The windows of a report, how much each weighs, and the report's target."""
 
     rows: list[list[int]]
@@ -68,7 +68,7 @@ def report_task(
     refuse_single_class(gold, stage)
     if dev is not None:
         labelled(stage, dev)
-    examples = _examples(stage, items, aims)
+    examples = read_reports(stage, items, aims)
     wordless = len(items) - len(examples)
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
@@ -78,16 +78,19 @@ def report_task(
         examples = [examples[i] for i in resampled(rarest(names), config.resample, config.seed)]
 
     def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
-        probabilities = [_to_probabilities(_pooled(parts, batch), stage.multi_label) for parts in taught]
-        teacher = torch.stack(probabilities).mean(0) if probabilities else None
-        return loss(_pooled(outputs, batch), batch["labels"], teacher)
+        probabilities = [
+            _to_probabilities(teacher.head_logits_of(pooled(parts, batch)), stage.multi_label)
+            for teacher, parts in zip(task.teachers, taught, strict=True)
+        ]
+        soft = torch.stack(probabilities).mean(0) if probabilities else None
+        return loss(stage.head_logits_of(pooled(outputs, batch)), batch["labels"], soft)
 
-    return HeadTask(
+    task = HeadTask(
         stage=stage,
         head=stage.head,
         examples=examples,
         lengths=[_TOKENS] * len(examples),
-        collate=lambda items, chance: _collate(stage, items, config, chance),
+        collate=lambda items, chance: collate(stage, items, config, chance),
         loss=give_loss,
         evaluate=None if dev is None else lambda: evaluate_labels(stage, dev),
         logits=None if dev is None else lambda: _report_logits(stage, dev),
@@ -96,6 +99,7 @@ def report_task(
         records=len(items),
         notes=[f"{wordless} training records have no word, and were left out"] if wordless else [],
     )
+    return task
 
 
 def _classes(target: torch.Tensor) -> list[int]:
@@ -129,8 +133,9 @@ def labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], list
     return kept, gold
 
 
-def _examples(stage: ReportClassifier, records: Sequence[Record], aims: torch.Tensor) -> list[_Report]:
-    reports = [_Report([], [], aim) for aim in aims]
+def read_reports(stage: ReportClassifier, records: Sequence[Record], aims: torch.Tensor) -> list[Report]:
+    """Cut records into windows; those without a word are left out."""
+    reports = [Report([], [], aim) for aim in aims]
     windows = stage.windows
     for report, paragraphs in zip(
         reports, windows.paragraphs(stage.reads(record).text for record in records), strict=True
@@ -141,7 +146,7 @@ def _examples(stage: ReportClassifier, records: Sequence[Record], aims: torch.Te
     return [report for report in reports if report.rows]
 
 
-def _collate(stage: ReportClassifier, items: Sequence[_Report], config: FitConfig, chance: torch.Generator) -> Batch:
+def collate(stage: ReportClassifier, items: Sequence[Report], config: FitConfig, chance: torch.Generator) -> Batch:
     """Make a batch of reports: their windows in parts of like length, and which of them are whose."""
     level = _level([len(report) for report in items], _LONGEST * config.batch_tokens)
     windows = [
@@ -177,7 +182,7 @@ def _level(sizes: Sequence[int], budget: int) -> int:
     return max(sizes)
 
 
-def _chosen_windows(report: _Report, budget: int, chance: torch.Generator) -> list[int]:
+def _chosen_windows(report: Report, budget: int, chance: torch.Generator) -> list[int]:
     if len(report) <= budget:
         return list(range(len(report.rows)))
     chosen: list[int] = []
@@ -190,7 +195,7 @@ def _chosen_windows(report: _Report, budget: int, chance: torch.Generator) -> li
     return sorted(chosen)
 
 
-def _pooled(outputs: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
+def pooled(outputs: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
     """Average the logits of each report's windows, weighted by their shares; shape (reports, labels)."""
     logits = torch.cat(list(outputs))
     shares, owners = batch["shares"].to(logits.dtype), batch["owners"]

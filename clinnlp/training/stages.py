@@ -10,7 +10,7 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from clinnlp.encoders.crf import TRANSITIONS
-from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.errors import ConfigError, MissingPackageError, TrainingError
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.saving import check_savable
@@ -23,7 +23,7 @@ from clinnlp.training.task import HeadTask
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
 
-__all__ = ["fit_pipeline", "fit_stage", "fit_tasks"]
+__all__ = ["finish", "fit_pipeline", "fit_stage", "fit_tasks", "save_fitted"]
 
 
 def fit_stage(
@@ -53,6 +53,7 @@ def fit_stage(
         If the gold does not fit the stage, or as `clinnlp.training.fit.fit_heads` raises.
     """
     config = config or stage.default_fit_config()
+    _refuse_method(config)
     records, development = read_gold(train), None if dev is None else read_gold(dev)
     if development == []:
         raise TrainingError(f"stage {stage.name!r}: the development records are none: give some, or no dev at all")
@@ -67,7 +68,7 @@ def fit_stage(
         notes.append("the encoder was shared: this stage has a copy of its own now, and the others the one from before")
     report = fit_tasks([task], stage.encoder, config)
     report.notes = notes + report.notes
-    _save(report, config, stage.save)
+    save_fitted(report, config, stage.save)
     return report
 
 
@@ -79,6 +80,7 @@ def fit_pipeline(
 ) -> FitReport:
     """Fine-tune the heads of a pipeline that share an encoder, together; see `Pipeline.fit`."""
     config = config or FitConfig()
+    _refuse_method(config)
     learning: list[Any] = [
         stage for stage in pipeline.stages.values() if stage.encoder is not None and hasattr(stage, "fit_task")
     ]
@@ -107,8 +109,13 @@ def fit_pipeline(
             tasks[-1].gold = gold_checksums(records or [], development)
     report = fit_tasks(tasks, encoder, config)
     report.notes = notes + report.notes
-    _save(report, config, pipeline.save)
+    save_fitted(report, config, pipeline.save)
     return report
+
+
+def _refuse_method(config: FitConfig) -> None:
+    if config.method is not None:
+        raise ConfigError(f"FitConfig: method={config.method!r} is for a VectorClassifier that is fitted alone")
 
 
 def _by_stage(stages: Sequence[Any], gold: Any, what: str) -> dict[str, list[Record]]:
@@ -187,6 +194,12 @@ def _outputs(stage: Any) -> dict[str, Any]:
 def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:
     """Train heads together, then calibrate and judge them with the weights that were kept; see `fit_heads`."""
     report = fit_heads(tasks, encoder, config)
+    finish(tasks, report, config)
+    return report
+
+
+def finish(tasks: Sequence[HeadTask], report: FitReport, config: FitConfig) -> None:
+    """Calibrate, tune and judge heads that were fitted, and tell their stages."""
     if not any(task.evaluate for task in tasks):
         idle = [name for name in ("patience", "calibrate", "tune_thresholds") if getattr(config, name)]
         report.notes += [f"{name} did nothing: it needs development records" for name in idle]
@@ -209,7 +222,6 @@ def fit_tasks(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> Fit
     if report.scores:
         single = next(iter(report.scores.values())).primary
         report.metric = single if len(tasks) == 1 else "primary"
-    return report
 
 
 def _cool(head: Any, temperature: float) -> None:
@@ -229,7 +241,7 @@ def _cool(head: Any, temperature: float) -> None:
             transitions.div_(temperature)
 
 
-def _save(report: FitReport, config: FitConfig, save: Callable[[Path], Any]) -> None:
+def save_fitted(report: FitReport, config: FitConfig, save: Callable[[Path], Any]) -> None:
     """Save what was fitted, once where several processes fitted it; then nobody goes on from the checkpoints."""
     if config.output is None:
         return
@@ -237,7 +249,8 @@ def _save(report: FitReport, config: FitConfig, save: Callable[[Path], Any]) -> 
     if PartialState().is_main_process:
         save(report.folder)
         remove_checkpoints(config)
-        _draw(report)
+        if report.history:
+            _draw(report)
     PartialState().wait_for_everyone()
 
 

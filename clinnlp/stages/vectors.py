@@ -1,0 +1,100 @@
+"""VectorClassifier: labels of whole notes by their vectors, from few examples or in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from clinnlp.stages._ensemble import refuse_ensemble
+from clinnlp.stages.reports import ReportClassifier
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from transformers import PretrainedConfig
+
+    from clinnlp.encoders.own_heads import LabelledVectorHead
+    from clinnlp.stage import Stage
+    from clinnlp.training.config import FitConfig
+    from clinnlp.training.fit import FitReport, Gold
+
+__all__ = ["VectorClassifier"]
+
+
+class VectorClassifier(ReportClassifier):
+    """Classify whole notes by their vectors.
+
+    The vector of a note is the mean of the encoder's states over all its windows, each weighing as many word pieces
+    as it holds most centrally, brought to length 1; a linear layer gives the labels from it. Results stand where those
+    of a `ReportClassifier` do, and all its settings are the same. transformers has no model of this form: the head is
+    saved beside the encoder.
+
+    `FitConfig(method=...)` says how it learns: "linear", the default, from the encoder as it is, in one pass over the
+    notes and some seconds; "nearest" from very few examples; "contrastive" from 8 to 64 examples a class, the encoder
+    with it; None as a `ReportClassifier` does.
+    """
+
+    kind: ClassVar[str] = "vectors"
+    auto_class: ClassVar[str] = ""
+
+    def _make_head(self, config: PretrainedConfig) -> LabelledVectorHead:
+        from clinnlp.encoders.own_heads import LabelledVectorHead
+
+        return LabelledVectorHead(config)
+
+    def vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the vectors of texts.
+
+        Returns
+        -------
+        vectors : ndarray of float, shape (texts, width)
+            Of length 1; zeros for a text without a word.
+        empty : ndarray of bool, shape (texts,)
+            Which texts have no word.
+        """
+        means, empty = self._pooled(texts, self.head.config.hidden_size)
+        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), empty
+
+    def pooled_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the logits of the vector of each text, as `predict` gives probabilities."""
+        vectors, empty = self.vectors(texts)
+        layer = self.head.classifier
+        weights, bias = (part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias))
+        return vectors @ weights.T + bias, empty
+
+    def head_logits_of(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Give the logits of the averaged vectors of reports; shape (reports, labels)."""
+        return self.head.label(pooled)  # type: ignore[no-any-return]
+
+    def default_fit_config(self) -> FitConfig:
+        """Give the settings of a `fit` without any."""
+        from clinnlp.training.config import FitConfig
+
+        return FitConfig(method="linear")
+
+    def fit(
+        self,
+        train: Gold,
+        dev: Gold | None = None,
+        config: FitConfig | None = None,
+        teacher: Stage | Sequence[Stage] | None = None,
+    ) -> FitReport:
+        """Fine-tune on gold, in place; see `LearningStage.fit` and `FitConfig.method`."""
+        from clinnlp.training.vectors import fit_vectors
+
+        refuse_ensemble(self, "fitted")
+        config = config or self.default_fit_config()
+        if config.method is None:
+            return super().fit(train, dev, config, teacher)
+        return fit_vectors(self, train, dev, config, teacher)
+
+    def set_classifier(self, weights: Any, bias: Any) -> None:
+        """Give the linear layer its weights, shape (labels, width), and bias, shape (labels,)."""
+        import torch
+
+        with torch.no_grad():
+            self.head.classifier.weight.copy_(torch.from_numpy(np.asarray(weights, dtype=np.float32)))
+            self.head.classifier.bias.copy_(torch.from_numpy(np.asarray(bias, dtype=np.float32)))
+        self.head_changed = True
