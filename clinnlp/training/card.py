@@ -144,7 +144,7 @@ def _said(cards: Mapping[str, Card]) -> dict[str, str]:
     return said
 
 
-def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]) -> Path:
+def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted], beside: str | None = None) -> Path:
     """Write the cards of a pipeline that a recipe made, with the figures of its weights as they were saved.
 
     Parameters
@@ -154,6 +154,8 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
     recipe : mapping
         Its `description` and `card` are the texts of the pipeline's card.
     fitted : sequence of Fitted
+    beside : str, optional
+        Name of the pipeline whose recipe made this one too.
 
     Returns
     -------
@@ -173,7 +175,8 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
         texts = {"description": str(recipe["description"]).strip(), **texts}
     stages = [(entry["name"], entry["stage"]) for entry in document["stages"]]
     whole = _joined(str(recipe.get("name", folder.name)), stages, texts, cards)
-    whole.measured += "\n\nMade by `clinnlp train train.yaml` with the recipe beside this file."
+    source = "beside this file" if beside is None else f"of {beside}"
+    whole.measured += f"\n\nMade by `clinnlp train train.yaml` with the recipe {source}."
     places = {entry["name"]: folder / entry["weights"] for entry in document["stages"] if entry.get("weights")}
     for place, card in [(folder, whole), *((places[name], card) for name, card in cards.items() if name in places)]:
         if not is_foreign(place):

@@ -110,7 +110,8 @@ def run(
         for item in plan.fitted:  # the figures of what is shipped, its weights as they were written
             if item.dev:
                 item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
-        write_card(place, {"name": plan.name, **plan.document}, plan.fitted)
+        beside = None if plan is plans[0] else plans[0].name
+        write_card(place, {"name": plan.name, **plan.document}, plan.fitted, beside)
     (folder / "train.yaml").write_bytes(source)
     for config in configs:
         remove_checkpoints(config)

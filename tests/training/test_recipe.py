@@ -158,7 +158,9 @@ def test_heads_of_two_pipelines_are_fitted_on_one_encoder_that_is_saved_once(wri
     for name in ("tiny-en", "other-en"):
         nlp = clinnlp.load(written / name)
         assert [(e.text, e.label) for e in nlp("He took aspirin.").entities] == [("aspirin", "Medication")]
-        assert "| Medication |" in (written / name / "README.md").read_text(encoding="utf-8")
+        card = (written / name / "README.md").read_text(encoding="utf-8")
+        assert "| Medication |" in card
+        assert f"with the recipe {'beside this file' if name == 'tiny-en' else 'of tiny-en'}." in card
     weights = sorted(str(file.relative_to(written)) for file in written.glob("*-en/**/*.safetensors"))
     assert weights == ["other-en/entities/head.safetensors", "tiny-en/entities/model.safetensors"]
     # Saved elsewhere, the borrowed encoder goes along.
