@@ -13,7 +13,7 @@ from clinnlp.training.scores import Scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["score_labels"]
+__all__ = ["confidences", "score_labels"]
 
 
 def score_labels(
@@ -46,12 +46,17 @@ def score_labels(
         were found, "micro_f1", and "auroc": the mean over labels of the area under each one's curve against the
         rest, where the gold has items with and without it, or 0.5 (chance) where it has none such; and "ece", the
         expected calibration error of the probabilities. `per_label`
-        has "precision", "recall", "f1", "support" and, where it is defined, "auroc".
+        has "precision", "recall", "f1", "support" and, where it is defined, "auroc"; `confusion` and `reliability`
+        tell more.
     """
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+    probabilities = np.asarray(probabilities, dtype=np.float64).reshape(len(gold), len(labels))
     if not len(gold):
-        return Scores({"accuracy": 0.0, "macro_f1": 0.0, "micro_f1": 0.0, "auroc": 0.5, "ece": 0.0}, {}, "macro_f1")
+        nothing = {"accuracy": 0.0, "macro_f1": 0.0, "micro_f1": 0.0, "auroc": 0.5, "ece": 0.0}
+        return Scores(
+            nothing, {}, "macro_f1", labels=tuple(labels), multi_label=multi_label, probabilities=probabilities
+        )
     names = [*labels, *sorted({name for item in gold for name in item} - set(labels))]
     truth = np.array([[name in item for name in names] for item in gold], dtype=bool).reshape(len(gold), len(names))
     scores = np.zeros((len(gold), len(names)))
@@ -77,12 +82,20 @@ def score_labels(
         "macro_f1": float(np.mean([per_label[name]["f1"] for name in seen])) if seen else 0.0,
         "micro_f1": float(f1_score(truth.ravel(), found.ravel(), zero_division=0)) if seen else 0.0,
         "auroc": float(np.mean(areas)) if areas else 0.5,
-        "ece": _calibration_error(truth, scores, multi_label),
+        "ece": expected_calibration_error(*confidences(truth, scores, multi_label)),
     }
     judged = [
         (tuple(item), tuple(names[i] for i in np.flatnonzero(row))) for item, row in zip(gold, found, strict=True)
     ]
-    return Scores(figures, per_label, "macro_f1", judged=judged)
+    return Scores(
+        figures,
+        per_label,
+        "macro_f1",
+        judged=judged,
+        labels=tuple(names),
+        multi_label=multi_label,
+        probabilities=probabilities,
+    )
 
 
 def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -94,13 +107,29 @@ def _chosen(scores: NDArray[np.floating[Any]], multi_label: bool, threshold: NDA
     return chosen
 
 
-def _calibration_error(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]], multi_label: bool) -> float:
-    """Compare the best label's probability with how often it is right, or of several labels that of each."""
+def confidences(
+    truth: NDArray[np.bool_], probabilities: NDArray[np.floating[Any]], multi_label: bool
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """Give what calibration compares: probabilities, and whether what they are given to is right.
+
+    Parameters
+    ----------
+    truth : ndarray of bool, shape (items, labels)
+    probabilities : ndarray of float, shape (items, labels)
+        A row of zeros, for which nothing was found, is not right.
+    multi_label : bool
+
+    Returns
+    -------
+    confidences : ndarray of float, shape (n,)
+        The best label's of each item, or, if `multi_label`, all of them.
+    right : ndarray of bool, shape (n,)
+    """
     if multi_label:
-        return expected_calibration_error(scores.ravel(), truth.ravel())
-    best = scores.argmax(axis=1)
-    rows = np.arange(len(scores))
-    return expected_calibration_error(scores[rows, best], truth[rows, best])
+        return probabilities.ravel(), truth.ravel()
+    best = probabilities.argmax(axis=1)
+    rows = np.arange(len(probabilities))
+    return probabilities[rows, best], truth[rows, best] & probabilities.any(axis=1)
 
 
 def _area(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float:
