@@ -101,6 +101,9 @@ class FitConfig:
     tune_thresholds : bool
         Choose the threshold of each label on the development records at the end, where a report may have several
         labels; see `ReportClassifier.tune`.
+    allow_shared : bool
+        Let the same note stand among training and development records of a classifier: else it is refused, since
+        figures on what was learned from flatter.
     mixing : dict of str to float, optional
         When heads are trained together: stage -> how often its examples are seen in an epoch; 1 by default.
     seed : int
@@ -152,6 +155,7 @@ class FitConfig:
     distill_temperature: float = 2.0
     calibrate: bool = False
     tune_thresholds: bool = False
+    allow_shared: bool = False
     mixing: dict[str, float] | None = None
     seed: int = 0
     select: str = "best"
@@ -184,7 +188,7 @@ class FitConfig:
                 continue
             if not isinstance(given, dict) or not all(_is_number(value) and value > 0 for value in given.values()):
                 raise ConfigError(f"FitConfig: {name} is a dictionary of names to numbers above 0")
-        for name in ("crf", "calibrate", "tune_thresholds"):
+        for name in ("crf", "calibrate", "tune_thresholds", "allow_shared"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"FitConfig: {name} is True or False")
         if self.report_to == "tensorboard" and self.output is None:

@@ -2,21 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinnlp.errors import ConfigError
+from clinnlp.errors import ConfigError, TrainingError
+from clinnlp.record import Record
+from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.scores import Scores
+from clinnlp.training.splits import Contradiction, shared_texts
 from clinnlp.training.thresholds import best_threshold, least_probability
 
 if TYPE_CHECKING:
     from clinnlp.stages._labelling import LabellingStage
 
-__all__ = ["evaluate_labels", "tune_labels"]
+__all__ = ["check_split", "evaluate_labels", "gold_notes", "tune_labels"]
+
+_NAMED = 5
+
+
+def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> list[str]:
+    """Refuse notes that stand on both sides of a split, unless they are allowed to: figures on them flatter.
+
+    Returns
+    -------
+    list of str
+        What the report should say of those that are allowed.
+
+    Raises
+    ------
+    TrainingError
+        With the number of such texts, and two records that share one.
+    """
+    shared = [] if dev is None else shared_texts(train, dev)
+    if not shared:
+        return []
+    assert dev is not None
+    first, second = train[shared[0].train[0]].id, dev[shared[0].dev[0]].id
+    told = f"{len(shared)} texts stand among both the training and the development records"
+    if config.allow_shared:
+        return [f"{told}: figures on them flatter"]
+    raise TrainingError(
+        f"stage {stage.name!r}: {told}, such as that of {first!r} and {second!r}: take them out of one (see"
+        " clinnlp.training.splits.split), or fit with allow_shared=True"
+    )
+
+
+def gold_notes(
+    stage: Any,
+    train: Sequence[Sequence[str]],
+    dev: Sequence[Sequence[str]] | None,
+    clashes: Sequence[Contradiction] = (),
+) -> list[str]:
+    """Say which labels cannot be learned or judged for want of an example, and that texts have different gold.
+
+    Parameters
+    ----------
+    stage : Stage
+    train, dev : sequence of sequence of str
+        The gold of each item.
+    clashes : sequence of Contradiction
+        Among the training records.
+    """
+    notes = []
+    if clashes:
+        places = sum(len(clash.places) for clash in clashes)
+        notes.append(f"{len(clashes)} texts have different gold in {places} training records")
+    for gold, told in (
+        (train, "training example: they will not be found"),
+        (dev, "development example to be judged by"),
+    ):
+        seen = {name for names in gold or () for name in names}
+        missing = [label for label in stage.labels if label not in seen] if gold is not None else []
+        if missing:
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            notes.append(f"{', '.join(missing[:_NAMED])}{more} have no {told}")
+    return notes
 
 
 def evaluate_labels(stage: LabellingStage, records: Gold) -> Scores:

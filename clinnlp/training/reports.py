@@ -15,9 +15,10 @@ from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_names, refuse_single_class, targets
-from clinnlp.training.labelling import evaluate_labels, tune_labels
+from clinnlp.training.labelling import check_split, evaluate_labels, gold_notes, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.sampling import rarest, resampled
+from clinnlp.training.splits import contradictions
 from clinnlp.training.task import Batch, HeadTask
 
 if TYPE_CHECKING:
@@ -66,10 +67,13 @@ def report_task(
     items, gold = labelled(stage, records)
     aims = targets(gold, items, stage.labels, stage.multi_label, stage.name)
     refuse_single_class(gold, stage)
-    if dev is not None:
-        labelled(stage, dev)
+    judged = None if dev is None else labelled(stage, dev)
+    notes = check_split(stage, items, None if judged is None else judged[0], config)
+    clashes = contradictions(items, stage.name, multi_label=stage.multi_label)
+    notes += gold_notes(stage, gold, None if judged is None else judged[1], clashes)
     examples = read_reports(stage, items, aims)
-    wordless = len(items) - len(examples)
+    if wordless := len(items) - len(examples):
+        notes.append(f"{wordless} training records have no word, and were left out")
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
     loss = ClassificationLoss(config, stage.multi_label, weights)
@@ -97,7 +101,7 @@ def report_task(
         tune=None if dev is None or not stage.multi_label else lambda: tune_labels(stage, dev),
         head_rate=config.head_learning_rate or _HEAD_RATE * config.learning_rate,
         records=len(items),
-        notes=[f"{wordless} training records have no word, and were left out"] if wordless else [],
+        notes=notes,
     )
     return task
 

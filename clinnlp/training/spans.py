@@ -17,7 +17,7 @@ from clinnlp.stages._span_stage import pieces_of
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
 from clinnlp.training.gold import refuse_single_class, targets
-from clinnlp.training.labelling import evaluate_labels, tune_labels
+from clinnlp.training.labelling import check_split, evaluate_labels, gold_notes, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.sampling import rarest, resampled
 from clinnlp.training.task import Batch, HeadTask
@@ -70,8 +70,10 @@ def span_task(stage: Any, records: Sequence[Record], dev: Sequence[Record] | Non
     owners = [record for record, _, some in items for _ in some]
     aims = targets(gold, owners, stage.labels, stage.multi_label, stage.name)
     refuse_single_class(gold, stage)
-    if dev is not None:
-        gold_spans(stage, dev)
+    judged = None if dev is None else gold_spans(stage, dev)
+    others = None if judged is None else [record for record, _, _ in judged]
+    notes = check_split(stage, [record for record, _, _ in items], others, config)
+    notes += gold_notes(stage, gold, None if judged is None else [names for _, _, some in judged for names in some])
     examples, lost = _windows(stage.windows, items, aims)
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
@@ -109,7 +111,7 @@ def span_task(stage: Any, records: Sequence[Record], dev: Sequence[Record] | Non
         tune=None if dev is None or not stage.multi_label else lambda: tune_labels(stage, dev),
         head_rate=config.head_learning_rate or _HEAD_RATE * config.learning_rate,
         records=len(items),
-        notes=[f"{lost} gold spans have no word, and were left out"] if lost else [],
+        notes=notes + ([f"{lost} gold spans have no word, and were left out"] if lost else []),
     )
 
 
