@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -22,9 +22,11 @@ from clinnlp.training.scores import Scores
 from clinnlp.training.task import Batch, HeadTask
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from clinnlp.stages.reports import ReportClassifier
 
-__all__ = ["evaluate_reports", "report_task"]
+__all__ = ["TextClassifier", "evaluate_reports", "report_task", "with_gold"]
 
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
@@ -64,11 +66,11 @@ def report_task(
     TrainingError
         If there is no gold, it has labels that the head does not know, or all of it is the same.
     """
-    labelled, gold = _labelled(stage, records)
+    labelled, gold = with_gold(stage, records)
     aims = targets(gold, labelled, stage.labels, stage.multi_label, stage.name)
     refuse_single_class(gold, stage)
     if dev is not None:
-        _labelled(stage, dev)
+        with_gold(stage, dev)
     examples = _examples(stage, labelled, aims)
     wordless = len(labelled) - len(examples)
     counts = Counter(name for names in gold for name in set(names))
@@ -108,22 +110,57 @@ def _to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
 
 def _report_logits(stage: ReportClassifier, records: Sequence[Record]) -> tuple[Any, Any, bool]:
     """Give the logits of records and their gold."""
-    items, gold = _labelled(stage, records)
+    items, gold = with_gold(stage, records)
     logits, empty = stage.pooled_logits([record.view.text for record in items])
     known = [i for i, names in enumerate(gold) if not empty[i] and set(names) <= set(stage.labels)]
     aims = targets([gold[i] for i in known], [items[i] for i in known], stage.labels, stage.multi_label, stage.name)
     return logits[known], aims.numpy(), stage.multi_label
 
 
-def evaluate_reports(stage: ReportClassifier, records: Gold) -> Scores:
-    """Compare what a report classifier finds with gold; see `ReportClassifier.evaluate`."""
-    items, gold = _labelled(stage, records)
+class TextClassifier(Protocol):
+    """What gives texts probabilities of labels: a `ReportClassifier`, or what it is compared with."""
+
+    name: str
+    threshold: float
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the columns of `predict`."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have any number of labels."""
+
+    def predict(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give probabilities, shape (texts, labels), and which texts have no word, shape (texts,)."""
+
+
+def evaluate_reports(stage: TextClassifier, records: Gold) -> Scores:
+    """Compare what a classifier of texts finds with gold; see `ReportClassifier.evaluate`."""
+    items, gold = with_gold(stage, records)
     scores, _ = stage.predict([record.view.text for record in items])
     return score_labels(gold, scores, stage.labels, multi_label=stage.multi_label, threshold=stage.threshold)
 
 
-def _labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
-    """Give the records that have gold, and its names."""
+def with_gold(stage: TextClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
+    """Give the records that have gold, and its names.
+
+    Parameters
+    ----------
+    stage : TextClassifier
+    records : sequence of Record or datasets.Dataset
+
+    Returns
+    -------
+    records : list of Record
+        Those with labels under the classifier's name; of one that gives any number of them an empty list is gold too.
+    gold : list of list of str
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
     kept: list[Record] = []
     gold: list[list[str]] = []
     for record in read_gold(records):
