@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from clinnlp.engines.report import RunReport
@@ -73,10 +74,7 @@ def show_scores(found: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     where = f"{found['stage']} of {found['pipeline']} on {found['corpus']}"
     console.print(f"{where}: {found['records']:,} records in {found['seconds']:,.1f} s", markup=False, soft_wrap=True)
-    overall = _table("Figure", "Value")
-    for name, value in found["scores"].items():
-        overall.add_row(name, _number(value))
-    console.print(overall)
+    console.print(_compared(found) if "comparison" in found else _figures(found["scores"]))
     if found["per_label"]:
         names = list(dict.fromkeys(name for figures in found["per_label"].values() for name in figures))
         by_label = _table("Label", *names)
@@ -84,6 +82,45 @@ def show_scores(found: Mapping[str, Any]) -> None:
             cells = [f"{figures[name]:.0f}" if name == "support" else _number(figures.get(name)) for name in names]
             by_label.add_row(_plain(label), *cells)
         console.print(by_label)
+    if "comparison" in found:
+        _show_verdict(console, found["comparison"], found["baseline_part"])
+    if "plots" in found:
+        console.print(f"Pictures: {', '.join(found['plots'])}", markup=False, soft_wrap=True)
+
+
+def _figures(scores: Mapping[str, float]) -> Table:
+    table = _table("Figure", "Value")
+    for name, value in scores.items():
+        table.add_row(name, _number(value))
+    return table
+
+
+def _compared(found: Mapping[str, Any]) -> Table:
+    """Put the figures of a stage and of the bag of words side by side, with their intervals."""
+    ours, other = found["comparison"]["intervals"], found["comparison"]["baseline"]
+    table = _table("Figure", "Stage", "95% interval", "Bag of words", "95% interval")
+    for name, value in found["scores"].items():
+        cells = [_number(value), _interval(ours.get(name))]
+        table.add_row(name, *cells, _number(other["scores"][name]), _interval(other["intervals"].get(name)))
+    return table
+
+
+def _interval(pair: Sequence[float] | None) -> str:
+    return "" if pair is None else f"{pair[0]:.3f} to {pair[1]:.3f}"
+
+
+def _show_verdict(console: Console, compared: Mapping[str, Any], part: str) -> None:
+    bag = compared["baseline"]
+    console.print(
+        f"Bag of words: TF-IDF of {' and '.join(bag['features'])}, logistic regression with C={bag['strength']:g},"
+        f" learned from {bag['train_records']:,} records of {part}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for note in compared["notes"]:
+        console.print(_plain(f"Note: {note}."), soft_wrap=True)
+    verdict = compared["verdict"]
+    console.print(_plain(f"{verdict[:1].upper()}{verdict[1:]}."), soft_wrap=True)
 
 
 def show_training(made: Mapping[str, Any]) -> None:
@@ -172,6 +209,7 @@ def _number(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def _plain(text: str) -> str:
-    """Take the meaning of rich's markup out of a text."""
-    return text.replace("[", r"\[")
+def _plain(text: str) -> Text:
+    """Give a text in one line, without a meaning to rich or to the terminal."""
+    shown = " ".join(text.split())
+    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clinnlp.engines.local import RunSettings
     from clinnlp.pipeline import Pipeline
     from clinnlp.record import Record
+    from clinnlp.training.scores import Scores
 
 __all__ = ["app", "main"]
 
@@ -166,6 +167,16 @@ def evaluate(
     part: Annotated[str, typer.Option(help="Part of the corpus.")] = "devel",
     stage: Annotated[str, typer.Option(help="Stage that is judged.")] = "entities",
     limit: Annotated[Number, typer.Option(help="At most so many records.")] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Compare a text classifier with a bag of words.")
+    ] = False,
+    baseline_part: Annotated[
+        str, typer.Option(help="Part of the corpus, or file of records, that the bag of words learns from.")
+    ] = "train",
+    allow_shared: Annotated[
+        bool, typer.Option("--allow-shared", help="Go on where a text is judged that the bag of words learns from.")
+    ] = False,
+    plots: Annotated[Text, typer.Option(help="Folder for confusion.png and reliability.png of a classifier.")] = None,
     json: Json = False,
 ) -> None:
     """Compare what a stage finds with the gold of a corpus."""
@@ -179,24 +190,57 @@ def evaluate(
     judged: Any = nlp[stage]
     if not hasattr(judged, "evaluate"):
         raise PipelineError(f"stage {stage!r} of {nlp.name} cannot be evaluated: it does not learn")
+    if baseline:
+        from clinnlp.training.baseline import check_comparable
+
+        check_comparable(judged)
     records = _gold(corpus, part, limit)
+    learned = _baseline_gold(corpus, baseline_part) if baseline else []
     names = list(nlp.stages)
     before = nlp.without(*names[names.index(stage) :])
-    scores = judged.evaluate(list(before.pipe(records)) if len(before) else records)
-    found = {
-        "pipeline": pipeline,
-        "corpus": corpus,
-        "part": part,
-        "stage": stage,
-        "records": len(records),
-        "seconds": time.monotonic() - started,
-        "scores": dict(scores),
-        "per_label": dict(scores.per_label),
-    }
+    if len(before):
+        records, learned = list(before.pipe(records)), list(before.pipe(learned))
+    found = {"pipeline": pipeline, "corpus": corpus, "part": part, "stage": stage, "records": len(records)}
+    if baseline:
+        from clinnlp.training.baseline import compare
+
+        compared = compare(judged, learned, records, allow_shared=allow_shared)
+        scores, systems = compared.stage, {stage: compared.stage, "bag of words": compared.baseline}
+        found |= {"baseline_part": baseline_part, "comparison": compared.to_dict()}
+    else:
+        scores = judged.evaluate(records)
+        systems = {stage: scores}
+    found |= {"scores": dict(scores), "per_label": dict(scores.per_label)}
+    if scores.judged:
+        found |= {"labels": list(scores.labels), "confusion": scores.confusion.tolist()}
+    if plots is not None:
+        found["plots"] = _draw(systems, Path(plots))
+    found["seconds"] = time.monotonic() - started
     if json:
         print_json(found)
     else:
         show_scores(found)
+
+
+def _draw(systems: dict[str, Scores], folder: Path) -> list[str]:
+    """Draw how classifiers judge, and give the paths of the pictures."""
+    from clinnlp.training.plots import write_confusion, write_reliability
+
+    return [
+        str(write_confusion(systems, folder / "confusion.png")),
+        str(write_reliability(systems, folder / "reliability.png")),
+    ]
+
+
+def _baseline_gold(corpus: str, part: str) -> list[Record]:
+    """Read the records from which a baseline learns: another part of the corpus, or a file."""
+    from clinnlp import corpora
+
+    if Path(part).is_file():
+        return _gold(part, "", None)
+    if corpus not in corpora.names() and Path(corpus).exists():
+        raise ConfigError(f"{corpus} is a file, without parts: name with --baseline-part the file of training records")
+    return _gold(corpus, part, None)
 
 
 def _gold(corpus: str, part: str, limit: int | None) -> list[Record]:

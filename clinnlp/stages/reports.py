@@ -198,7 +198,7 @@ class ReportClassifier(LabellingStage):
 
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
         """Give the gold of the records that have some, and the probabilities that the stage finds for them."""
-        from clinnlp.training.reports import labelled
+        from clinnlp.training.reports import with_gold
 
-        items, gold = labelled(self, records)
+        items, gold = with_gold(self, records)
         return gold, self.predict([self.reads(record).text for record in items])[0]

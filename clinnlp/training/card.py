@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -74,7 +75,7 @@ def _stage_card(stage: Any, dtype: str, report: FitReport | None, scores: Scores
         f"A stage `{stage.kind}` of clinnlp ({type(stage).__name__}), "
         + (f"on `{base}`." if base else "a network of its own."),
         "",
-        f"Labels: {', '.join(_cell(label) for label in getattr(stage, 'labels', ())) or 'none'}.",
+        f"Labels: {', '.join(map(_listed, getattr(stage, 'labels', ()))) or 'none'}.",
     ]
     measured = _measured(stage, before, report, scores)
     if dtype != "float32" and scores is None and report is not None and report.scores:
@@ -240,6 +241,14 @@ def _figure(name: str, value: float | None) -> str:
     return f"{value:.0f}" if name == "support" else f"{value:.3f}"
 
 
+def _listed(label: str) -> str:
+    """Give a label as it may stand in a list with commas."""
+    return _cell(f'"{label}"' if "," in label else label)
+
+
 def _cell(value: Any) -> str:
-    """Give a value as it may stand in a table of Markdown."""
-    return " ".join(str(value).replace("|", "\\|").replace("<!--", "&lt;!--").split())
+    """Give a value as it may stand in a table of Markdown, and read there as it is: one line, no mark-up."""
+    text = " ".join(str(value).split())
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    # An underscore inside a word marks nothing.
+    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

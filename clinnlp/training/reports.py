@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -24,7 +24,7 @@ from clinnlp.training.task import Batch, HeadTask
 if TYPE_CHECKING:
     from clinnlp.stages.reports import ReportClassifier
 
-__all__ = ["Report", "collate", "labelled", "pooled", "read_reports", "report_task"]
+__all__ = ["Report", "TextClassifier", "collate", "pooled", "read_reports", "report_task", "with_gold"]
 
 # What a report counts of FitConfig.batch_tokens. Every batch has the same number of reports, long and short: with
 # batches of like length, a short report's gradient would be shared with many others and a long one's with few.
@@ -64,10 +64,10 @@ def report_task(
     TrainingError
         If there is no gold, it has labels that the head does not know, or all of it is the same.
     """
-    items, gold = labelled(stage, records)
+    items, gold = with_gold(stage, records)
     aims = targets(gold, items, stage.labels, stage.multi_label, stage.name)
     refuse_single_class(gold, stage)
-    judged = None if dev is None else labelled(stage, dev)
+    judged = None if dev is None else with_gold(stage, dev)
     notes = check_split(stage, items, None if judged is None else judged[0], config)
     clashes = contradictions(items, stage.name, multi_label=stage.multi_label)
     notes += gold_notes(stage, gold, None if judged is None else judged[1], clashes)
@@ -116,15 +116,42 @@ def _to_probabilities(logits: torch.Tensor, multi_label: bool) -> torch.Tensor:
 
 def _report_logits(stage: ReportClassifier, records: Sequence[Record]) -> tuple[Any, Any, bool]:
     """Give the logits of records and their gold."""
-    items, gold = labelled(stage, records)
+    items, gold = with_gold(stage, records)
     logits, empty = stage.pooled_logits([stage.reads(record).text for record in items])
     known = [i for i, names in enumerate(gold) if not empty[i] and set(names) <= set(stage.labels)]
     aims = targets([gold[i] for i in known], [items[i] for i in known], stage.labels, stage.multi_label, stage.name)
     return logits[known], aims.numpy(), stage.multi_label
 
 
-def labelled(stage: ReportClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
-    """Give the records that have gold, and its names."""
+class TextClassifier(Protocol):
+    """What gives texts labels: a `ReportClassifier`, or what it is compared with."""
+
+    name: str
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have any number of labels."""
+
+
+def with_gold(stage: TextClassifier, records: Gold) -> tuple[list[Record], list[list[str]]]:
+    """Give the records that have gold, and its names.
+
+    Parameters
+    ----------
+    stage : TextClassifier
+    records : sequence of Record or datasets.Dataset
+
+    Returns
+    -------
+    records : list of Record
+        Those with labels under the classifier's name; of one that gives any number of them an empty list is gold too.
+    gold : list of list of str
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
     kept: list[Record] = []
     gold: list[list[str]] = []
     for record in read_gold(records):

@@ -16,7 +16,7 @@ from transformers import set_seed
 from clinnlp.errors import ConfigError, TrainingError
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
-from clinnlp.training.reports import Report, collate, labelled, pooled, report_task
+from clinnlp.training.reports import Report, collate, pooled, report_task, with_gold
 from clinnlp.training.resume import gold_checksums
 from clinnlp.training.stages import finish, save_fitted
 from clinnlp.training.task import Batch, HeadTask
@@ -80,7 +80,7 @@ def fit_vectors(
         report = fit_heads([pairs], stage.encoder, replace(config, select="last", patience=None))
     else:
         report = FitReport(config)
-    items, gold = labelled(stage, records)
+    items, gold = with_gold(stage, records)
     vectors, empty = stage.vectors([stage.reads(record).text for record in items])
     truth = np.array([[label in names for label in stage.labels] for names in gold])[~empty]
     if config.method == "nearest":

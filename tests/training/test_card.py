@@ -243,7 +243,7 @@ def test_intervals_of_labels_are_those_of_resampled_items() -> None:
         sample = score_labels([gold[i] for i in rows], scores[rows], names)
         for name in found:
             values[name].append(sample[name])
-    assert set(found) == {"accuracy", "macro_f1", "micro_f1"}
+    assert set(found) == {"accuracy", "macro_f1", "micro_f1", "auroc"}
     for name, (low, high) in found.items():
         ordered = sorted(values[name])
         assert (low, high) == pytest.approx((ordered[10], ordered[389]))
