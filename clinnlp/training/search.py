@@ -20,7 +20,6 @@ from clinnlp.record import Record
 from clinnlp.stages._ensemble import refuse_ensemble
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, read_gold
-from clinnlp.training.stages import fit_stage
 
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
@@ -128,7 +127,7 @@ def search_settings(
     if refit:
         set_seed(config.seed)
         stage.warm_up()
-        report.fitted = fit_stage(stage, search.train, search.dev, report.best, teacher)
+        report.fitted = stage.fit(search.train, search.dev, report.best, teacher)
     report.seconds = time.monotonic() - started
     return report
 
@@ -165,9 +164,8 @@ class _Search:
             return made.score
         started = time.monotonic()
         try:
-            report = fit_stage(
-                copy.deepcopy(self.stage), self.train, self.dev, replace(self.config, **made.settings), self.teacher
-            )
+            config = replace(self.config, **made.settings)
+            report = copy.deepcopy(self.stage).fit(self.train, self.dev, config, self.teacher)
             self.metric = report.metric
             made.score = next(iter(report.scores.values())).best
             if not math.isfinite(made.score):

@@ -142,7 +142,9 @@ def test_a_fit_tunes_thresholds_where_it_is_asked_to(folder: Path) -> None:
     assert any("thresholds were chosen on the development records" in note for note in report.notes)
     assert report.scores["kind"].per_label["a"]["recall"] == 1
     single = ReportClassifier.from_base(folder, ["a", "b"], name="kind")
-    assert not any("thresholds" in note for note in single.fit(some, some, FitConfig(**tuning)).notes)
+    assert not any(
+        "thresholds" in note for note in single.fit(some, some, FitConfig(**tuning, allow_shared=True)).notes
+    )
 
 
 def test_a_classifier_abstains_below_a_probability_and_says_how_often(folder: Path, tmp_path: Path) -> None:

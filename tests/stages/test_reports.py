@@ -333,3 +333,51 @@ def test_construction_reads_nothing_and_what_is_wrong_with_weights_is_one_line(
         assert "\n" not in str(caught.value)
     with pytest.raises(CheckpointError, match="cannot read the weights"):
         ReportClassifier(corrupt)("rash")
+
+
+def test_a_note_on_both_sides_of_a_split_is_refused_unless_it_is_allowed(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+    again = Record(f"  {TRAIN[4].text.upper()} ", id="copy", labels=TRAIN[4].labels)
+    told = "1 texts stand among both the training and the development records, such as that of '4' and 'copy'"
+    with pytest.raises(TrainingError, match=told) as caught:
+        stage.fit(TRAIN, [*DEV, again], FitConfig(epochs=1, **FAST))
+    assert "murmur" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    report = stage.fit(TRAIN, [*DEV, again], FitConfig(epochs=1, allow_shared=True, **FAST))
+    assert "1 texts stand among both the training and the development records: figures on them flatter" in report.notes
+    # Whose gold is another label set's is no development record of this one.
+    other = Record(TRAIN[4].text, labels={"other": "x"})
+    stage.fit(TRAIN, [*DEV, other], FitConfig(epochs=1, **FAST))
+
+
+def test_contradictory_gold_and_labels_without_an_example_are_told(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=[*LABELS, *(f"rare {i}" for i in range(7))], name="organ")
+    clash = Record(TRAIN[0].text, id="clash", labels={"organ": "skin"})
+    dev = [record for record in DEV if record.labels["organ"][0].name != "lungs"]
+    report = stage.fit([*TRAIN, clash], dev, FitConfig(epochs=1, **FAST))
+    rare = "rare 0, rare 1, rare 2, rare 3, rare 4 and 2 more"
+    assert "1 texts have different gold in 2 training records" in report.notes
+    assert f"{rare} have no training example: they will not be found" in report.notes
+    assert (
+        "lungs, rare 0, rare 1, rare 2, rare 3 and 3 more have no development example to be judged by" in report.notes
+    )
+    assert (
+        ReportClassifier.from_base(base, labels=LABELS, name="organ").fit(TRAIN, DEV, FitConfig(epochs=1)).notes == []
+    )
+
+
+def test_labels_with_marks_and_lines_in_their_names_are_kept(base: Path, tmp_path: Path) -> None:
+    names = ["a, b/c|d", "хирургия\n(новая)", '"q": [x]']
+    some = [Record(record.text, id=record.id, labels={"ä|b": names[int(record.id) % 3]}) for record in TRAIN]
+    stage = ReportClassifier.from_base(base, labels=names, name="ä|b")
+    stage.fit(some, None, FitConfig(epochs=8, **FAST))
+    assert stage.evaluate(some)["accuracy"] > 0.8
+    again = ReportClassifier.from_pretrained(stage.save(tmp_path / "odd"))
+    assert again.labels == names
+    assert again(some[0].text).labels == stage(some[0].text).labels
+
+
+def test_gold_of_labels_that_training_did_not_have_counts_as_missed(fitted: ReportClassifier) -> None:
+    scores = fitted.evaluate([*DEV, Record("the murmur", labels={"organ": "brain"})])
+    assert scores.per_label["brain"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1.0}
+    assert scores["accuracy"] == pytest.approx(fitted.evaluate(DEV)["accuracy"] * len(DEV) / (len(DEV) + 1))

@@ -102,7 +102,7 @@ def test_a_record_without_sentences_is_one_where_its_gold_is_its_own(base: Path)
     texts = [f"the {word} and" for words in WORDS.values() for word in words]
     gold = [Record(text, labels={"tone": [LABELS[i // 2]]}) for i, text in enumerate(texts)]
     stage = SentenceClassifier.from_base(base, labels=LABELS, name="tone", **SIZES)
-    report = stage.fit(gold * 6, gold, FitConfig(epochs=15, calibrate=True, **FAST))
+    report = stage.fit(gold * 6, gold, FitConfig(epochs=15, calibrate=True, allow_shared=True, **FAST))
     assert stage.evaluate(gold)["accuracy"] == 1
     assert report.records == {"tone": 24}
     assert report.temperatures["tone"] > 0

@@ -19,7 +19,7 @@ from clinnlp.training.metrics import score_labels
 
 SECRET = "zebedee"
 TEXTS = {"data": "Notes of one ward.", "licence": "CC BY 4.0", "limits": "Adults only.\n\nNo tables."}
-FAST = {"learning_rate": 5e-3, "batch_tokens": 64, "warmup": 0.0}
+FAST: dict[str, Any] = {"learning_rate": 5e-3, "batch_tokens": 64, "warmup": 0.0, "allow_shared": True}
 
 
 def note(number: int) -> Record:

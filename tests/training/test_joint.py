@@ -24,6 +24,7 @@ FAST: dict[str, Any] = {
     "head_learning_rate": 5e-3,
     "batch_tokens": 128,
     "warmup": 0.0,
+    "allow_shared": True,
 }
 
 

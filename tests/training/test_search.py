@@ -14,7 +14,7 @@ from clinnlp.errors import ConfigError, MissingPackageError, TrainingError
 from clinnlp.stages import EntityExtractor, ImageClassifier, ReportClassifier
 from training.test_fit import DEV, DRUGS, FILLER, TRAIN
 
-FAST = FitConfig(epochs=1, learning_rate=5e-3, batch_tokens=128, warmup=0.0)
+FAST = FitConfig(epochs=1, learning_rate=5e-3, batch_tokens=128, warmup=0.0, allow_shared=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,6 @@ def test_the_same_seed_proposes_the_same_settings_within_their_ranges(base: Path
 
 
 def test_all_trials_begin_with_the_same_weights(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import clinnlp.training.search as search
-
     heads: list[torch.Tensor] = []
 
     def watched(stage: EntityExtractor, *_: object) -> None:
@@ -68,7 +66,7 @@ def test_all_trials_begin_with_the_same_weights(base: Path, monkeypatch: pytest.
         stage.head.classifier.weight.data.zero_()
         raise TrainingError("seen enough")
 
-    monkeypatch.setattr(search, "fit_stage", watched)
+    monkeypatch.setattr(EntityExtractor, "fit", watched)
     with pytest.raises(TrainingError, match="seen enough"):
         EntityExtractor.from_base(base, ["Drug"]).search(TRAIN, DEV, {"seed": [1, 2, 3]}, FAST)
     assert len(heads) == 3
@@ -85,22 +83,20 @@ CHOICES: dict[str, list[object]] = {
     "freeze": ["encoder"], "lora": [2], "distill": [0.1], "distill_temperature": [1.0], "calibrate": [True],
     "mixing": [{"entities": 2.0}], "seed": [7], "select": ["last"], "patience": [1], "every": [3],
     "precision": ["bfloat16"], "gradient_accumulation": [2], "report_to": ["none"], "progress": [False],
-    "crf": [False],
+    "crf": [False], "tune_thresholds": [True], "allow_shared": [True], "method": [None], "pairs": [4],
 }  # fmt: skip
 
 
 def test_every_setting_reaches_the_fit(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a later version adds to FitConfig must have a choice here."""
-    import clinnlp.training.search as search
-
     fitted: list[FitConfig] = []
-    fit_stage = search.fit_stage
+    fit = EntityExtractor.fit
 
-    def watched(stage: object, train: object, dev: object, config: FitConfig, teacher: object) -> object:
+    def watched(stage: EntityExtractor, train: object, dev: object, config: FitConfig, teacher: object) -> object:
         fitted.append(config)
-        return fit_stage(stage, train, dev, config, teacher)
+        return fit(stage, train, dev, config, teacher)
 
-    monkeypatch.setattr(search, "fit_stage", watched)
+    monkeypatch.setattr(EntityExtractor, "fit", watched)
     apart = {"freeze", "every"}  # not with lora; steps that do not come
     space = {name: choice for name, choice in CHOICES.items() if name not in apart}
     ner = EntityExtractor.from_base(base, ["Drug"])
