@@ -55,6 +55,11 @@ def _mtsamples(folder: Path) -> Parts:
     return {"all": records}
 
 
+def _ohsumed(folder: Path) -> Parts:
+    rows = _json_lines(_existing(folder, "train.jsonl"), ("id", "text", "label"))
+    return {"train": [Record(row["text"], id=row["id"], labels={"category": [Label(row["label"])]}) for row in rows]}
+
+
 def _mts_dialog(folder: Path) -> Parts:
     files = {"train": "MTS-Dialog-TrainingSet.csv", "devel": "MTS-Dialog-ValidationSet.csv"}
     found: Parts = {}
@@ -152,6 +157,7 @@ READERS: dict[str, Reader] = {
     "mtsamples": _mtsamples,
     "ncbi_disease": _iob,
     "notes": _notes,
+    "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

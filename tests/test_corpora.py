@@ -21,7 +21,7 @@ from clinnlp import corpora as catalogue
 from clinnlp.errors import CorpusError, FormatError
 
 FILES = {"devel.tsv": b"No\tO\nfever\tB-Disease\n\n", "train.tsv": b"Gout\tB-Disease\n\nWell\tO\n\n"}
-KNOWN = ["bc5cdr", "busi", "maccrobat", "mts_dialog", "mtsamples", "ncbi_disease", "notes", "pneumoniamnist"]
+KNOWN = ["bc5cdr", "busi", "maccrobat", "mts_dialog", "mtsamples", "ncbi_disease", "notes", "ohsumed", "pneumoniamnist"]
 
 
 class Server:
@@ -225,6 +225,16 @@ def test_maccrobat_is_mapped_to_eight_types_and_every_fifth_document_is_for_deve
     every = catalogue.load("maccrobat", "devel", types="all")
     assert list(every) == ["devel"]
     assert [(e.label, e.text) for e in every["devel"][0].entities] == [("History", "severe lung cancer")]
+
+
+def test_ohsumed_has_one_category_an_abstract(own: Callable[[str], Path]) -> None:
+    path = own("ohsumed") / "train.jsonl"
+    path.write_text('{"id": "7", "label": "C01", "text": "Sepsis.\\n Cultures."}\n', encoding="utf-8")
+    (record,) = catalogue.load("ohsumed")["train"]
+    assert (record.id, record.text) == ("7", "Sepsis.\n Cultures.")
+    assert [label.name for label in record.labels["category"]] == ["C01"]
+    assert "C01" in catalogue.info("ohsumed").labels
+    assert not catalogue.info("ohsumed").may_be_learned
 
 
 def test_mtsamples_keeps_line_breaks_and_all_specialties(own: Callable[[str], Path]) -> None:
