@@ -22,7 +22,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "class_weights": (None, "balanced", "sqrt"),
     "resample": (None, "over", "under"),
     "freeze": (None, "encoder"),
-    "method": (None, "linear", "nearest", "contrastive"),
+    "method": (None, "linear", "nearest", "contrastive", "tuned"),
 }
 
 
@@ -81,11 +81,12 @@ class FitConfig:
     freeze : {"encoder"}, optional
         Train the head alone. What the encoder gives for a window is computed once; windows stay as they are then:
         nothing in them is hidden, planted or moved.
-    method : {"linear", "nearest", "contrastive"}, optional
+    method : {"linear", "nearest", "contrastive", "tuned"}, optional
         How a `VectorClassifier` learns from vectors: a logistic regression on those of the encoder as it is; the class
-        whose mean vector is nearest (Snell et al., 2017); or the regression after pairs of reports of the same labels
-        have been brought together, and others apart (Tunstall et al., 2022). By default encoder and head are trained
-        as those of a `ReportClassifier`.
+        whose mean vector is nearest (Snell et al., 2017); the regression after pairs of reports of the same labels
+        have been brought together, and others apart (Tunstall et al., 2022); or first the regression, and from there
+        encoder and head together (Kumar et al., 2022). By default these are trained from a random head, as those of a
+        `ReportClassifier`.
     pairs : int
         Pairs of each report for "contrastive", half of them alike.
     lora : int, optional

@@ -64,22 +64,22 @@ def fit_vectors(
     """
     if teacher is not None:
         raise ConfigError(f"stage {stage.name!r}: a teacher is for method=None, which trains the head")
-    if config.method == "contrastive" and config.freeze is not None:
-        raise ConfigError("FitConfig: method='contrastive' trains the encoder: leave freeze out")
+    trains = config.method in ("contrastive", "tuned")
+    if trains and config.freeze is not None:
+        raise ConfigError(f"FitConfig: method={config.method!r} trains the encoder: leave freeze out")
     started = time.monotonic()
     set_seed(config.seed)
     records, development = read_gold(train), None if dev is None else read_gold(dev)
     task = report_task(stage, records, development, config)
     notes: list[str] = []
+    report = FitReport(config)
+    if trains and len(stage.encoder.users) > 1:
+        stage.encoder = stage.encoder.copy()
+        notes.append("the encoder was shared: this stage has a copy of its own now")
+    task.gold = gold_checksums(records, development)
     if config.method == "contrastive":
-        if len(stage.encoder.users) > 1:
-            stage.encoder = stage.encoder.copy()
-            notes.append("the encoder was shared: this stage has a copy of its own now")
         pairs = _pair_task(stage, task, config)
-        pairs.gold = gold_checksums(records, development)
         report = fit_heads([pairs], stage.encoder, replace(config, select="last", patience=None))
-    else:
-        report = FitReport(config)
     items, gold = with_gold(stage, records)
     vectors, empty = stage.vectors([stage.reads(record).text for record in items])
     truth = np.array([[label in names for label in stage.labels] for names in gold])[~empty]
@@ -88,10 +88,12 @@ def fit_vectors(
     else:
         weights, bias = _regression(vectors[~empty], truth, stage.multi_label, config)
     stage.set_classifier(weights, bias)
+    if config.method == "tuned":
+        report = fit_heads([task], stage.encoder, config)
     report.config, report.notes = config, notes + task.notes
     report.records = {task.name: len(items)}
     finish([task], report, config)
-    if report.scores:
+    if report.scores and report.best_score is None:
         report.best_score = report.scores[task.name].best
     report.seconds = time.monotonic() - started
     save_fitted(report, config, stage.save)
@@ -180,6 +182,7 @@ def _pair_task(stage: VectorClassifier, task: HeadTask, config: FitConfig) -> He
         collate=collate_pairs,
         loss=give_loss,
         records=task.records,
+        gold=task.gold,
     )
 
 

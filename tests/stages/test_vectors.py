@@ -109,6 +109,19 @@ def test_pairs_bring_the_vectors_of_a_class_together(base: Path) -> None:
         made(base).fit([note(0, "heart"), note(1, "skin")], None, config)
 
 
+def test_a_tuned_classifier_goes_on_from_the_regression(base: Path) -> None:
+    linear, tuned = made(base), made(base)
+    linear.fit(TRAIN, None, FitConfig(method="linear"))
+    barely = FitConfig(method="tuned", epochs=1, learning_rate=1e-9, head_learning_rate=1e-9)
+    assert tuned.fit(TRAIN, DEV, barely).metric == "macro_f1"
+    texts = [record.text for record in DEV]
+    assert tuned.predict(texts)[0] == pytest.approx(linear.predict(texts)[0], abs=1e-3)
+    report = tuned.fit(TRAIN, DEV, FitConfig(method="tuned", epochs=3, learning_rate=3e-3, warmup=0.0))
+    assert len(report.history) == 3
+    assert tuned.encoder.changed
+    assert report.best_score == tuned.evaluate(DEV)["macro_f1"]
+
+
 def test_a_shared_encoder_stays_with_the_others_when_pairs_change_it(base: Path) -> None:
     stage = made(base)
     other = ReportClassifier.from_base(stage.encoder, labels=LABELS, name="other")
