@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
             "docs/fine-tuning.md",
             ["out/drugs/learning_curve.png", "out/drugs/README.md", "out/two-heads/topic/head.safetensors"],
         ),
+        ("docs/reports.md", ["out/course/head.safetensors"]),
     ],
 )
 def test_every_snippet_of_a_page_runs(
