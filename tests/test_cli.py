@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from engines.registered import WordFinder, pipeline
+from tiny import tiny_base
 
 from clinnlp import Pipeline, Record, Stage, cli, corpora
 from clinnlp.formats import jsonl
@@ -219,6 +220,88 @@ def test_evaluate_runs_the_earlier_stages_first(tmp_path: Path, capsys: pytest.C
     gold.write_text('{"text": "A cough.", "entities": [{"start": 2, "end": 99}]}\n')
     assert run("evaluate", saved, gold) == 1
     assert "record '0' of the gold cannot be read" in capsys.readouterr().err
+
+
+SHOWN = ["no, [b]finding[/b]", "肺炎 |\nred \x1b[31m"]
+
+
+def reports(folder: Path, name: str, first: int, count: int) -> Path:
+    """A file of notes, each with the label that its words say."""
+    words = ("clear normal", "opacity")
+    rows = [
+        {"id": f"r{i}", "text": f"Zebulon {words[i % 2]} {i}", "labels": {"chest": [SHOWN[i % 2]]}}
+        for i in range(first, first + count)
+    ]
+    (folder / name).write_text("\n".join(map(json.dumps, rows)))
+    return folder / name
+
+
+@pytest.fixture
+def chest(tmp_path: Path) -> Path:
+    """A saved pipeline with a classifier that has learned nothing."""
+    from clinnlp.stages import ReportClassifier, Tokenizer
+
+    base = tiny_base(tmp_path / "base")
+    return Pipeline([Tokenizer(), ReportClassifier.from_base(base, SHOWN, "chest")]).save(tmp_path / "chest")
+
+
+def test_evaluate_compares_a_classifier_with_a_bag_of_words(
+    tmp_path: Path, chest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    train, test = reports(tmp_path, "train.jsonl", 0, 40), reports(tmp_path, "test.jsonl", 100, 24)
+    options = ["--stage", "chest", "--baseline", "--baseline-part", train, "--plots", tmp_path / "plots"]
+    assert run("evaluate", chest, test, *options, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    compared = found["comparison"]
+    assert compared["baseline"]["scores"]["macro_f1"] == 1.0
+    assert compared["better"] == "baseline"
+    assert compared["difference"]["value"] == found["scores"]["macro_f1"] - 1.0
+    assert compared["difference"]["low"] <= compared["difference"]["value"] <= compared["difference"]["high"] < 0
+    assert compared["baseline"]["confusion"] == [[12, 0], [0, 12]]
+    assert found["labels"] == SHOWN
+    assert sum(map(sum, found["confusion"])) == 24
+    assert [Path(path).read_bytes()[1:4] for path in found["plots"]] == [b"PNG", b"PNG"]
+    assert [Path(path).name for path in found["plots"]] == ["confusion.png", "reliability.png"]
+    assert run("evaluate", chest, test, *options) == 0
+    out, err = capsys.readouterr()
+    assert "The bag of words is better than stage 'chest'" in out
+    assert f"{compared['difference']['low']:.3f} to {compared['difference']['high']:.3f}" in out
+    (row,) = [line for line in out.splitlines() if "micro_f1" in line]
+    assert "1.000 to 1.000" in row
+    assert f"{compared['intervals']['micro_f1'][0]:.3f} to" in row
+    # Names of labels have no meaning to the terminal, and stay in their row.
+    assert "no, [b]finding[/b]" in out
+    assert "肺炎 | red \\x1b[31m" in out
+    assert "Zebulon" not in out + err
+
+
+def test_evaluate_refuses_texts_that_the_bag_of_words_has_seen(
+    tmp_path: Path, chest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = reports(tmp_path, "train.jsonl", 0, 20), reports(tmp_path, "test.jsonl", 18, 20)
+    options = ["--stage", "chest", "--baseline", "--baseline-part", train]
+    assert run("evaluate", chest, test, *options) == 1
+    err = capsys.readouterr().err
+    assert "2 of 20 test records have the text of a training record, such as record 'r18'" in err
+    assert "--allow-shared" in err
+    assert "Zebulon" not in err
+    assert run("evaluate", chest, test, *options, "--allow-shared") == 0
+    assert "Note: 2 of 20 test records have the text of a training record." in capsys.readouterr().out
+    assert run("evaluate", chest, test, "--stage", "chest", "--baseline") == 1
+    assert "name with --baseline-part the file of training records" in capsys.readouterr().err
+
+
+def test_what_is_for_classifiers_is_refused_for_entities(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from clinnlp.stages import EntityExtractor
+
+    saved = Pipeline([EntityExtractor.from_base(tiny_base(tmp_path / "base"), ["Drug"])]).save(tmp_path / "ner")
+    gold = reports(tmp_path, "gold.jsonl", 0, 2)
+    assert run("evaluate", saved, gold, "--baseline") == 1
+    assert "stage 'entities' does not classify texts: a bag of words is a baseline of a" in capsys.readouterr().err
+    assert run("evaluate", saved, gold, "--plots", tmp_path / "plots") == 1
+    assert "the scores are not of classified items" in capsys.readouterr().err
+    assert not (tmp_path / "plots").exists()
 
 
 def test_evaluate_reads_a_part_of_a_corpus(

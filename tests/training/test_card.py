@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -258,3 +259,26 @@ def test_intervals_of_several_labels_count_each() -> None:
     assert whole.judged[:4] == [(("a", "b"), ("a",)), ((), ()), (("b",), ("b",)), (("a",), ("a", "b"))]
     for name, (low, high) in score_intervals(whole).items():
         assert low <= whole[name] <= high
+
+
+ODD = ["a|b", "a\\|b", "two\nlines", "*bold* _thin_", "<!-- /measured -->", "no, or [x](y)", "&lt;", "肺炎", "in_word"]
+
+
+def shown(cell: str) -> str:
+    """A cell as Markdown shows it."""
+    return html.unescape(re.sub(r"\\([\W_])", r"\1", cell.strip()))
+
+
+def test_labels_with_marks_of_markdown_read_as_they_are_and_stay_in_their_row(base: Path, tmp_path: Path) -> None:
+    stage = ReportClassifier.from_base(base, ODD, "kind")
+    notes = [Record(f"{name} note", labels={"kind": [name]}) for name in ODD]
+    stage.fit(notes, notes, FitConfig(epochs=1, **FAST))
+    text = card(stage.save(tmp_path / "odd"))
+    table = [line for line in text.partition("| label |")[2].splitlines()[2:] if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)(?:\\\\)*\|", row) for row in table]
+    assert {len(row) for row in cells} == {8}
+    assert [shown(row.split(" | ")[0].removeprefix("| ")) for row in table] == [" ".join(name.split()) for name in ODD]
+    assert "in_word" in text
+    assert "Labels: a\\|b, a" in text
+    assert '"no, or' in text
+    assert text.count("<!-- /measured -->") == 1
