@@ -42,7 +42,7 @@ class ReportClassifier(LabellingStage):
     gets an empty list, and so does one whose best label is less probable than `abstain`.
 
     It is fitted on the labels under its name in `record.labels`, and judged by macro F1; without a configuration for 8
-    epochs at a learning rate of 1e-4, and 2e-3 for the head.
+    epochs at a learning rate of 1e-4, and 2e-3 for the head, with classes weighed by the root of their rarity.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class ReportClassifier(LabellingStage):
         """Give the settings of a `fit` without any."""
         from clinnlp.training.config import FitConfig
 
-        return FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3)
+        return FitConfig(epochs=8, learning_rate=1e-4, head_learning_rate=2e-3, class_weights="sqrt")
 
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
         """Give the gold of the records that have some, and the probabilities that the stage finds for them."""
