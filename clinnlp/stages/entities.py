@@ -354,4 +354,4 @@ def _to_raw(words: Words, to_source: Callable[[int, int], tuple[int, int]]) -> W
     new[1:] = edges[1:, 0] >= reach[:-1]
     head = np.flatnonzero(new)
     tail = np.append(head[1:], len(edges))[: len(head)] - 1
-    return Words(words.first[head], edges[head, 0], reach[tail])
+    return Words(words.first[head], words.stop[tail], edges[head, 0], reach[tail])

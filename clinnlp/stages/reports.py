@@ -25,6 +25,7 @@ from clinnlp.stages._ensemble import refuse_ensemble
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clinnlp.explanation import Explanation
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
@@ -232,6 +233,53 @@ class ReportClassifier(EncoderStage):
         empty = weights == 0
         pooled[~empty] /= weights[~empty, None]
         return pooled, empty
+
+    def explain(
+        self,
+        records: Record | str | Sequence[Record | str],
+        label: str | None = None,
+        *,
+        method: str = "integrated_gradients",
+        steps: int = 16,
+    ) -> list[Explanation]:
+        """Tell which words and sentences carried a label.
+
+        The weights of a report's words are parts of the label's logit, before it becomes a probability: those of
+        integrated gradients sum up to what the logit of the report is above that of the same report with every piece
+        masked. A word is a token of the record where it has tokens, else what the tokenizer cuts at white space and
+        marks; pieces of white space belong to none. Of an ensemble the weights are the mean over its members.
+
+        A long report is explained window by window, so that memory does not grow with it.
+
+        Parameters
+        ----------
+        records : Record, str, or a sequence of them
+            Nothing is written into them.
+        label : str, optional
+            By default the one that is most probable, of each record.
+        method : {"integrated_gradients", "gradient"}
+            Integrated gradients (Sundararajan et al., 2017), or the gradient times the word embedding, which needs one
+            pass instead of `steps` and orders words less well.
+        steps : int
+            Of integrated gradients.
+
+        Returns
+        -------
+        list of Explanation
+            One a record; without words for a report without a word.
+
+        Raises
+        ------
+        ConfigError
+            If the head has no such label, there is no such method, or `steps` is no number of them.
+        RecordError
+            If a record is not valid, or something is no record.
+        MissingPackageError
+            If captum is not installed.
+        """
+        from clinnlp.stages._explanations import explain_reports
+
+        return explain_reports(self, records, label, method, steps)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""
