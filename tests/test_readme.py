@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
         ),
         (
             "docs/reports.md",
-            6,
-            ["out/course/head.safetensors", "out/plots/confusion.png", "out/plots/reliability.png"],
+            8,
+            ["out/course/head.safetensors", "out/why.html", "out/plots/confusion.png", "out/plots/reliability.png"],
         ),
     ],
 )

@@ -21,13 +21,14 @@ class Words:
 
     Parameters
     ----------
-    first : ndarray of int64, shape (words,)
-        First piece of each word, rising.
+    first, stop : ndarray of int64, shape (words,)
+        First piece of each word, rising, and the one after its last.
     starts, ends : ndarray of int64, shape (words,)
         Offsets.
     """
 
     first: NDArray[np.int64]
+    stop: NDArray[np.int64]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
 
@@ -38,7 +39,7 @@ def words_of_pieces(paragraph: Paragraph) -> Words:
     numbers = paragraph.words[real]
     head = np.flatnonzero(np.diff(numbers, prepend=-1))
     tail = np.append(head[1:], len(numbers))[: len(head)] - 1
-    return Words(real[head], paragraph.starts[real[head]], paragraph.ends[real[tail]])
+    return Words(real[head], real[tail] + 1, paragraph.starts[real[head]], paragraph.ends[real[tail]])
 
 
 def words_of_tokens(paragraph: Paragraph, read: NDArray[np.int64], raw: NDArray[np.int64]) -> Words:
@@ -66,4 +67,4 @@ def words_of_tokens(paragraph: Paragraph, read: NDArray[np.int64], raw: NDArray[
     new[1:] = low[1:] > reach[:-1]
     head = np.flatnonzero(new)
     tail = np.append(head[1:], len(touched))[: len(head)] - 1
-    return Words(touched[head], raw[low[head], 0], raw[reach[tail], 1])
+    return Words(touched[head], touched[tail] + 1, raw[low[head], 0], raw[reach[tail], 1])

@@ -7,12 +7,13 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from clinnlp.atomic import replace_file
 from clinnlp.formats.brat import longest
 from clinnlp.record import Entity, Record
 
-__all__ = ["COLORS", "to_html", "write"]
+__all__ = ["COLORS", "render_page", "to_html", "write"]
 
 COLORS = {
     "Disease": "#ffb3a7",
@@ -71,28 +72,46 @@ def to_html(record: Record, title: str | None = None, colors: Mapping[str, str] 
     colors : mapping of str to str, optional
         Label -> CSS colour, beside `COLORS`.
     """
-    from spacy import displacy
-
-    name = html.escape(record.id if title is None else title)
     shown = longest(entity for entity in record.entities if entity.start < entity.end)
     chosen = {id(entity) for entity in shown}
     others = [entity for entity in record.entities if id(entity) not in chosen]
-    labels = {_described(entity): entity.label for entity in shown}
+    spans = [
+        {"start": e.start, "end": e.end, "label": _described(e), "params": {"bg": _color(e.label, colors)}}
+        for e in shown
+    ]
+    return render_page(record.text, spans, record.id if title is None else title, _MARK, below=_table(others, colors))
+
+
+def render_page(
+    text: str, spans: Sequence[Mapping[str, Any]], title: str, mark: str, above: str = "", below: str = ""
+) -> str:
+    """Give a page of a text with spans highlighted, which needs no other file.
+
+    Parameters
+    ----------
+    text, title : str
+    spans : sequence of mapping
+        In order and disjoint: "start", "end", "label" as HTML, and "params", more names for the template.
+    mark : str
+        displaCy's template of a span.
+    above, below : str
+        HTML around the text.
+    """
+    from spacy import displacy
+
+    name = html.escape(title)
     page: str = displacy.render(
-        {
-            "text": record.text,
-            "ents": [{"start": e.start, "end": e.end, "label": _described(e)} for e in shown],
-            "title": name,
-        },
+        {"text": text, "ents": spans, "title": name},
         style="ent",
         manual=True,
         page=True,
         jupyter=False,
-        options={"colors": {said: _color(label, colors) for said, label in labels.items()}, "template": _MARK},
+        options={"template": mark},
     )
     page = page.replace("<title>displaCy</title>", f'<meta charset="utf-8"><title>{name}</title>{_STYLE}', 1)
-    body, end, tail = page.rpartition("</body>")
-    return f"{body}{_table(others, colors)}{end}{tail}"
+    head, start, body = page.partition('<div class="entities"')
+    body, end, tail = body.rpartition("</body>")
+    return f"{head}{above}{start}{body}{below}{end}{tail}"
 
 
 def write(

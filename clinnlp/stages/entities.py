@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from clinnlp.alignment import EditedText
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
@@ -315,7 +316,7 @@ def _mean(log_probs: Sequence[list[NDArray[np.float32]]]) -> list[NDArray[np.flo
     ]
 
 
-def find_words(record: Record, paragraphs: Sequence[Paragraph]) -> list[Words]:
+def find_words(record: Record, paragraphs: Sequence[Paragraph], view: EditedText | None = None) -> list[Words]:
     """Give the words of each paragraph of a record, with raw offsets.
 
     Parameters
@@ -323,9 +324,11 @@ def find_words(record: Record, paragraphs: Sequence[Paragraph]) -> list[Words]:
     record : Record
         With tokens, or without: then the tokenizer's own words are taken.
     paragraphs : sequence of Paragraph
-        Of `record.view.text`, in order.
+        Of the view's text, in order.
+    view : EditedText, optional
+        What is read of the record; by default `record.view`.
     """
-    view = record.view
+    view = record.view if view is None else view
     edited = bool(view.alignment.edits)
     if not record.has("tokens"):
         found = [words_of_pieces(paragraph) for paragraph in paragraphs]
@@ -354,4 +357,4 @@ def _to_raw(words: Words, to_source: Callable[[int, int], tuple[int, int]]) -> W
     new[1:] = edges[1:, 0] >= reach[:-1]
     head = np.flatnonzero(new)
     tail = np.append(head[1:], len(edges))[: len(head)] - 1
-    return Words(words.first[head], edges[head, 0], reach[tail])
+    return Words(words.first[head], words.stop[tail], edges[head, 0], reach[tail])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clinnlp.alignment import EditedText
+    from clinnlp.explanation import Explanation
     from clinnlp.training.config import FitConfig
     from clinnlp.training.task import HeadTask
 
@@ -182,6 +183,59 @@ class ReportClassifier(LabellingStage):
     def head_logits_of(self, pooled: torch.Tensor) -> torch.Tensor:
         """Give the logits of reports from what `head` gave for their windows, averaged; shape (reports, labels)."""
         return pooled
+
+    def window_logits(self, text: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Give what makes logits, shape (windows, labels), of states and mask: their mean is the logit of the text."""
+        from clinnlp.encoders.model_heads import head_logits
+
+        return lambda states, mask: head_logits(self.head, states, mask)
+
+    def explain(
+        self,
+        records: Record | str | Sequence[Record | str],
+        label: str | None = None,
+        *,
+        method: str = "integrated_gradients",
+        steps: int = 16,
+    ) -> list[Explanation]:
+        """Tell which words and sentences carried a label.
+
+        The weights of a report's words are parts of the label's logit, before it becomes a probability: those of
+        integrated gradients sum up to what the logit of the report is above that of the same report with every piece
+        masked. A word is a token of the record where it has tokens, else what the tokenizer cuts at white space and
+        marks; pieces of white space belong to none. Of an ensemble the weights are the mean over its members.
+
+        A long report is explained window by window, so that memory does not grow with it.
+
+        Parameters
+        ----------
+        records : Record, str, or a sequence of them
+            Nothing is written into them.
+        label : str, optional
+            By default the one that is most probable, of each record.
+        method : {"integrated_gradients", "gradient"}
+            Integrated gradients (Sundararajan et al., 2017), or the gradient times the word embedding, which needs one
+            pass instead of `steps` and orders words less well.
+        steps : int
+            Of integrated gradients.
+
+        Returns
+        -------
+        list of Explanation
+            One a record; without words for a report without a word.
+
+        Raises
+        ------
+        ConfigError
+            If the head has no such label, there is no such method, or `steps` is no number of them.
+        RecordError
+            If a record is not valid, or something is no record.
+        MissingPackageError
+            If captum is not installed.
+        """
+        from clinnlp.stages._explanations import explain_reports
+
+        return explain_reports(self, records, label, method, steps)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

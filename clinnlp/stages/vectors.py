@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -67,6 +67,20 @@ class VectorClassifier(ReportClassifier):
     def head_logits_of(self, pooled: torch.Tensor) -> torch.Tensor:
         """Give the logits of the averaged vectors of reports; shape (reports, labels)."""
         return self.head.label(pooled)  # type: ignore[no-any-return]
+
+    def window_logits(self, text: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Give what makes logits of states and mask, the length of the text's vector being what it is."""
+        import torch
+
+        from clinnlp.encoders.model_heads import head_logits
+
+        layer = self.head.classifier
+        length = max(float(np.linalg.norm(self._pooled([text], layer.in_features)[0])), 1e-12)
+
+        def logits(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.linear(head_logits(self.head, states, mask) / length, layer.weight, layer.bias)
+
+        return logits
 
     def default_fit_config(self) -> FitConfig:
         """Give the settings of a `fit` without any."""

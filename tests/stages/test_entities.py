@@ -110,7 +110,7 @@ def test_annotations_do_not_depend_on_batches_or_order(noisy: Path, texts: list[
 def test_the_score_is_the_probability_of_the_type_whether_it_begins_or_goes_on(lexicon: Path) -> None:
     stage = _cached(lexicon)
     log_probs = np.log(np.array([[0.1, 0.5, 0.4, 0.0, 0.0], [0.2, 0.1, 0.7, 0.0, 0.0]], dtype=np.float32) + 1e-9)
-    words = Words(np.arange(2), np.array([0, 6]), np.array([5, 10]))
+    words = Words(np.arange(2), np.arange(1, 3), np.array([0, 6]), np.array([5, 10]))
     (entity,) = stage._decode(log_probs, words)
     assert (entity.start, entity.end, entity.label) == (0, 10, "Symptom")
     assert entity.score == pytest.approx((0.9 + 0.8) / 2)

@@ -13,7 +13,7 @@ import clinnlp
 from clinnlp import FitConfig, Pipeline, Record
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.errors import ConfigError, TrainingError
-from clinnlp.stages import EntityExtractor, ReportClassifier, VectorClassifier
+from clinnlp.stages import EntityExtractor, ReportClassifier, SectionDetector, VectorClassifier
 
 TRAIN, DEV = notes(0, 60), notes(1000, 30)
 
@@ -190,3 +190,22 @@ def test_methods_are_refused_where_they_do_not_belong(base: Path) -> None:
         FitConfig(method="magic")
     with pytest.raises(TrainingError, match="nothing to tell apart"):
         made(base).fit([Record("the", labels={"organ": "skin"})] * 3)
+
+
+def test_a_label_by_vectors_is_explained_by_its_words(base: Path) -> None:
+    stage = made(base, window=24, overlap=6)
+    stage.fit(TRAIN, None, FitConfig(method="tuned", epochs=4, learning_rate=3e-3, warmup=0.0))
+    text = "took the daily and " * 12 + "murmur " + "took the daily and " * 6
+    (why,) = stage.explain(text, label="heart")
+    assert why.probability == pytest.approx(stage.predict([text])[0][0][0])
+    assert why.top(1)[0].text == "murmur"
+    assert all(text[word.start : word.end] == word.text for word in why.words)
+
+
+def test_only_what_is_read_is_explained(base: Path) -> None:
+    stage = made(base, sections=["plan"])
+    stage.fit([SectionDetector()(Record(f"PLAN: {r.text}", labels=r.labels)) for r in TRAIN])
+    record = SectionDetector()("HISTORY: rash rash\n\nPLAN: took the murmur")
+    (why,) = stage.explain(record)
+    assert [word.text for word in why.words] == ["PLAN", ":", "took", "the", "murmur"]
+    assert all(record.text[word.start : word.end] == word.text for word in why.words)
