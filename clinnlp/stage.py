@@ -23,6 +23,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "sections": "clinnlp.stages.sections:SectionDetector",
     "entities": "clinnlp.stages.entities:EntityExtractor",
     "reports": "clinnlp.stages.reports:ReportClassifier",
+    "topics": "clinnlp.stages.topics:TopicModel",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.sections import SectionDetector
     from clinnlp.stages.spacy_component import SpacyComponent
     from clinnlp.stages.tokenization import Tokenizer
+    from clinnlp.stages.topics import TopicModel
 
 __all__ = [
     "EntityExtractor",
@@ -22,6 +23,7 @@ __all__ = [
     "SpacyComponent",
     "TextCleaner",
     "Tokenizer",
+    "TopicModel",
 ]
 
 _MODULES = {
@@ -32,6 +34,7 @@ _MODULES = {
     "SpacyComponent": "spacy_component",
     "TextCleaner": "cleaning",
     "Tokenizer": "tokenization",
+    "TopicModel": "topics",
 }
 
 
