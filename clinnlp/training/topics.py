@@ -134,9 +134,10 @@ def _distinct(terms: Iterable[str]) -> list[str]:
 def class_terms(texts: Sequence[str], classes: NDArray[np.int64], count: int) -> list[list[tuple[str, float]]]:
     """Give the terms of classes of texts, with their weights by class-based TF-IDF.
 
-    The weight of a term in a class is its share of the class's terms, times log(1 + A / f): f counts the term in all
-    classes, and A is the mean number of terms of a class (Grootendorst M. BERTopic: neural topic modeling with a
-    class-based TF-IDF procedure. arXiv 2203.05794, 2022; the share is that of its implementation).
+    The weight of a term in a class is the square root of its share of the class's terms, times log(1 + A / f): f counts
+    the term in all classes, and A is the mean number of terms of a class (Grootendorst M. BERTopic: neural topic
+    modeling with a class-based TF-IDF procedure. arXiv 2203.05794, 2022; share and root, against words that all classes
+    have, are those of its implementation).
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def class_terms(texts: Sequence[str], classes: NDArray[np.int64], count: int) ->
     words = counter.get_feature_names_out()
     of_classes = np.stack([np.asarray(counts[classes == number].sum(axis=0)).ravel() for number in range(count)])
     sums = of_classes.sum(axis=1, keepdims=True)
-    weights = of_classes / np.maximum(sums, 1) * np.log1p(sums.mean() / of_classes.sum(axis=0))
+    weights = np.sqrt(of_classes / np.maximum(sums, 1)) * np.log1p(sums.mean() / of_classes.sum(axis=0))
     return [_heaviest(row, words) for row in weights]
 
 

@@ -279,7 +279,7 @@ def test_class_terms_have_the_weights_of_the_paper() -> None:
     # What two notes have counts: 7 terms in the first class, one in the second, so 4 on average.
     shares = {"fever": 2 / 7, "cough": 3 / 7, "fever cough": 2 / 7}
     whole = {"fever": 3, "cough": 3, "fever cough": 2}
-    assert first == pytest.approx({term: share * np.log1p(4 / whole[term]) for term, share in shares.items()})
+    assert first == pytest.approx({term: np.sqrt(share) * np.log1p(4 / whole[term]) for term, share in shares.items()})
     assert second == pytest.approx({"fever": np.log1p(4 / 3)})
 
 
