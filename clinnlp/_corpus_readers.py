@@ -121,6 +121,15 @@ def _notes(folder: Path) -> Parts:
     return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
 
 
+def _tone(folder: Path) -> Parts:
+    return {
+        part: [
+            Record.from_dict(row) for row in _json_lines(_existing(folder, f"{part}.jsonl"), ("id", "text", "labels"))
+        ]
+        for part in ("train", "devel", "test")
+    }
+
+
 def _cut(records: Sequence[Record]) -> Parts:
     """Cut records sorted by id: of each five the fifth is for development."""
     return {
@@ -159,5 +168,6 @@ READERS: dict[str, Reader] = {
     "notes": _notes,
     "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,
+    "tone": _tone,
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

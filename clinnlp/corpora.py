@@ -23,6 +23,8 @@ from clinnlp.shipped import corpora_folder
 __all__ = ["Corpus", "folder", "info", "load", "names"]
 
 CATALOGUE = Path(__file__).with_name("corpora.yaml")
+# Written by this project, and in every installation.
+_WRITTEN = ("notes", "tone")
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def folder(name: str) -> Path | None:
         If no corpus has that name, or `CLINNLP_CORPORA` names a folder that does not exist.
     """
     info(name)
-    if name == "notes":
-        return corpora_folder() / "notes"
+    if name in _WRITTEN:
+        return corpora_folder() / name
     places = [_cache_folder()]
     if given := os.environ.get("CLINNLP_CORPORA"):
         if not Path(given).is_dir():

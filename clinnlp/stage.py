@@ -25,6 +25,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "reports": "clinnlp.stages.reports:ReportClassifier",
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
+    "topics": "clinnlp.stages.topics:TopicModel",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }

@@ -1,6 +1,6 @@
-"""Heads that transformers has no model for: of spans that are found later, and of vectors of passages.
+"""Heads that transformers has no model for: of spans that are found later, of vectors of passages, and of topics.
 
-Both give something for every word piece, so that they run in the one pass over a note before anyone knows which spans
+All give something for every word piece, so that they run in the one pass over a note before anyone knows which spans
 will be asked for: what belongs to a span is put together from its pieces afterwards.
 """
 
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from clinnlp.encoders.encoder import Encoded
 
-__all__ = ["LabelledVectorHead", "SpanHead", "VectorHead", "mean_vectors", "span_logits", "torch_span_logits"]
+__all__ = [
+    "CentreHead",
+    "LabelledVectorHead",
+    "SpanHead",
+    "VectorHead",
+    "mean_vectors",
+    "span_logits",
+    "torch_span_logits",
+]
 
 
 class SpanHead(nn.Module):
@@ -68,6 +76,23 @@ class VectorHead(nn.Module):
     def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> TokenClassifierOutput:
         """Give the states back, shape (windows, pieces, width)."""
         return TokenClassifierOutput(logits=inputs_embeds)
+
+
+class CentreHead(VectorHead):
+    """A `VectorHead` that keeps the centres of clusters of vectors.
+
+    Parameters
+    ----------
+    config : PretrainedConfig
+        Of the encoder, with the number of clusters as `topic_count`.
+    """
+
+    centres: torch.Tensor
+    """Of length 1 each, shape (clusters, width); zeros before a fit."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("centres", torch.zeros(config.topic_count, config.hidden_size))
 
 
 class LabelledVectorHead(nn.Module):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.sentences import SentenceClassifier
     from clinnlp.stages.spacy_component import SpacyComponent
     from clinnlp.stages.tokenization import Tokenizer
+    from clinnlp.stages.topics import TopicModel
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SpacyComponent",
     "TextCleaner",
     "Tokenizer",
+    "TopicModel",
     "VectorClassifier",
 ]
 
@@ -38,6 +40,7 @@ _MODULES = {
     "TextCleaner": "cleaning",
     "Tokenizer": "tokenization",
     "VectorClassifier": "vectors",
+    "TopicModel": "topics",
 }
 
 

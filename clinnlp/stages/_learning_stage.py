@@ -97,6 +97,10 @@ class LearningStage(Stage):
 
         return fit_stage(self, train, dev, config, teacher)
 
+    def told_of_fit(self, report: FitReport) -> str | None:
+        """Give what the card says of a fit that was no fine-tuning over epochs; None of one that was."""
+        return None
+
     def search(
         self,
         train: Gold,

@@ -92,7 +92,7 @@ def _measured(stage: Any, before: Card, report: FitReport | None, scores: Scores
     if report is not None:
         task = stage.fitted_as or stage.name
         scores = report.scores.get(task) if scores is None else scores
-        return [*_fit_lines(stage.name, task, report), *_figure_lines(stage.name, scores)]
+        return [*_fit_lines(stage, task, report), *_figure_lines(stage.name, scores)]
     lines = [f"## How `{stage.name}` was fitted", ""]
     if not stage.weights_changed:
         told = f"Not fitted by clinnlp: its weights are those of `{base_name(stage.checkpoint)}`."
@@ -186,23 +186,13 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
     return folder / CARD_FILE
 
 
-def _fit_lines(name: str, task: str, report: FitReport) -> list[str]:
+def _fit_lines(stage: Any, task: str, report: FitReport) -> list[str]:
     config = report.config
-    others = [f"`{other}`" for other in report.records if other != task]
-    figure = "the mean of the heads' primary figures" if report.metric == "primary" else report.metric
-    chosen = f"the best by {figure} on the development records" if figure and config.select == "best" else "the last"
-    epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
-    told = (
-        f"Fitted on {report.records.get(task, 'an unknown number of')} training records"
-        + (f", from `{base_name(report.base)}`" if report.base else "")
-        + (f", together with {', '.join(others)}." if others else ".")
-        + f" It took {report.seconds / 60:.1f} minutes: {epochs} at most, seed {config.seed}; the weights are those of"
-        f" epoch {round(report.best_epoch, 2):g}, {chosen}."
-    )
+    told = stage.told_of_fit(report) or _told(task, report)
     if task in report.temperatures:
         heat = report.temperatures[task]
         told += f" Its logits are divided by the temperature {heat:.3f}, fitted on the development records."
-    lines = [f"## How `{name}` was fitted", "", told, ""]
+    lines = [f"## How `{stage.name}` was fitted", "", told, ""]
     usual = FitConfig()
     changed = [f.name for f in fields(config) if f.name not in _UNTOLD]
     rows = [(n, getattr(config, n), getattr(usual, n)) for n in changed if getattr(config, n) != getattr(usual, n)]
@@ -211,6 +201,21 @@ def _fit_lines(name: str, task: str, report: FitReport) -> list[str]:
         lines += [f"| {setting} | {_cell(value)} | {_cell(default)} |" for setting, value, default in rows]
         lines.append("")
     return [*lines, *(f"- {note}" for note in report.notes), *([""] if report.notes else [])]
+
+
+def _told(task: str, report: FitReport) -> str:
+    config = report.config
+    others = [f"`{other}`" for other in report.records if other != task]
+    figure = "the mean of the heads' primary figures" if report.metric == "primary" else report.metric
+    chosen = f"the best by {figure} on the development records" if figure and config.select == "best" else "the last"
+    epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
+    return (
+        f"Fitted on {report.records.get(task, 'an unknown number of')} training records"
+        + (f", from `{base_name(report.base)}`" if report.base else "")
+        + (f", together with {', '.join(others)}." if others else ".")
+        + f" It took {report.seconds / 60:.1f} minutes: {epochs} at most, seed {config.seed}; the weights are those of"
+        f" epoch {round(report.best_epoch, 2):g}, {chosen}."
+    )
 
 
 def _figure_lines(name: str, scores: Scores | None) -> list[str]:

@@ -155,7 +155,7 @@ def _rules_before(pipeline: Pipeline, stage: Stage, learning: Sequence[Stage]) -
     for one in pipeline.stages.values():
         if one is stage:
             break
-        if one in learning or absent.intersection(one.requires):
+        if one in learning or one.encoder is not None or absent.intersection(one.requires):
             absent.update(one.assigns)
         else:
             found.append(one)

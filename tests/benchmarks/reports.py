@@ -31,7 +31,7 @@ METHODS: dict[str, FitConfig | None] = {
     "linear": FitConfig(method="linear"),
     "nearest": FitConfig(method="nearest"),
     "contrastive": FitConfig(method="contrastive", epochs=1, learning_rate=1e-4),
-    "tuned": FitConfig(method="tuned", epochs=3, learning_rate=1e-4, head_learning_rate=1e-3),
+    "tuned": FitConfig(method="tuned", epochs=3, learning_rate=3e-4, head_learning_rate=1e-3),
     "report": None,
 }
 
