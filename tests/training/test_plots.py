@@ -20,7 +20,18 @@ from clinnlp.training.metrics import score_labels
 from clinnlp.training.plots import write_confusion, write_reliability
 from clinnlp.training.scores import Scores
 
-ODD = ["Пневмония", "肺炎", "a | b\nc", r"$\frac", "", "\x1b[31mred", "😀", "x" * 300, "x" * 299 + "y", "[b]"]
+ODD = [
+    "Пневмония",
+    "肺炎",
+    "a | b\nc",
+    r"$\frac$",
+    "",
+    "\x1b[31mred",
+    "😀",
+    "x" * 300,
+    "x" * 150 + "y" * 5 + "x" * 145,
+    "[b]",
+]
 
 
 @pytest.fixture(autouse=True)
