@@ -191,7 +191,7 @@ def evaluate(
     if not hasattr(judged, "evaluate"):
         raise PipelineError(f"stage {stage!r} of {nlp.name} cannot be evaluated: it does not learn")
     if baseline:
-        from clinnlp.training.baseline import check_comparable
+        from clinnlp.training.comparison import check_comparable
 
         check_comparable(judged)
     records = _gold(corpus, part, limit)
@@ -202,7 +202,7 @@ def evaluate(
         records, learned = list(before.pipe(records)), list(before.pipe(learned))
     found = {"pipeline": pipeline, "corpus": corpus, "part": part, "stage": stage, "records": len(records)}
     if baseline:
-        from clinnlp.training.baseline import compare
+        from clinnlp.training.comparison import compare
 
         compared = compare(judged, learned, records, allow_shared=allow_shared)
         scores, systems = compared.stage, {stage: compared.stage, "bag of words": compared.baseline}

@@ -15,8 +15,9 @@ from clinnlp import Record
 from clinnlp.alignment import EditedText, replace
 from clinnlp.errors import TrainingError
 from clinnlp.stages import EntityExtractor, ReportClassifier
-from clinnlp.training.baseline import compare, fit_baseline
+from clinnlp.training.baseline import fit_baseline
 from clinnlp.training.bootstrap import paired_difference
+from clinnlp.training.comparison import compare
 from clinnlp.training.metrics import score_labels
 
 SECRET = "Zebulon"
