@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["check_split", "evaluate_labels", "gold_notes", "tune_labels"]
 
 _NAMED = 5
+# Of the development records: more of them with the text of a training record are no chance.
+_TOO_MANY = 0.2
 
 
 def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> list[str]:
     """Refuse notes that stand on both sides of a split, unless they are allowed to: figures on them flatter.
+
+    The same record, by text and id, is always refused. Texts that different records share may be chance, as short ones
+    are: they are refused where they are a fifth of the development records or more, and told of where they are fewer.
 
     Returns
     -------
@@ -36,18 +41,21 @@ def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | Non
     Raises
     ------
     TrainingError
-        With the number of such texts, and two records that share one.
+        With the number of such records, and two that share a text.
     """
     shared = [] if dev is None else shared_texts(train, dev)
     if not shared:
         return []
     assert dev is not None
-    first, second = train[shared[0].train[0]].id, dev[shared[0].dev[0]].id
-    told = f"{len(shared)} texts stand among both the training and the development records"
-    if config.allow_shared:
+    pairs = [(train[i].id, dev[j].id) for one in shared for i in one.train for j in one.dev]
+    same = next(((ours, theirs) for ours, theirs in pairs if ours == theirs and ours), None)
+    count = sum(len(one.dev) for one in shared)
+    told = f"{count} of {len(dev)} development records have the text of a training record"
+    if config.allow_shared or (same is None and count < _TOO_MANY * len(dev)):
         return [f"{told}: figures on them flatter"]
+    first, second = same or pairs[0]
     raise TrainingError(
-        f"stage {stage.name!r}: {told}, such as that of {first!r} and {second!r}: take them out of one (see"
+        f"stage {stage.name!r}: {told}, such as {first!r} and {second!r}: take them out of one (see"
         " clinnlp.training.splits.split), or fit with allow_shared=True"
     )
 

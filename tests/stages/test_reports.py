@@ -337,17 +337,26 @@ def test_construction_reads_nothing_and_what_is_wrong_with_weights_is_one_line(
 
 def test_a_note_on_both_sides_of_a_split_is_refused_unless_it_is_allowed(base: Path) -> None:
     stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
-    again = Record(f"  {TRAIN[4].text.upper()} ", id="copy", labels=TRAIN[4].labels)
-    told = "1 texts stand among both the training and the development records, such as that of '4' and 'copy'"
-    with pytest.raises(TrainingError, match=told) as caught:
+    again = Record(f"  {TRAIN[4].text.upper()} ", id=TRAIN[4].id, labels=TRAIN[4].labels)
+    told = "1 of 19 development records have the text of a training record"
+    with pytest.raises(TrainingError, match=f"{told}, such as '4' and '4': take them out of one") as caught:
         stage.fit(TRAIN, [*DEV, again], FitConfig(epochs=1, **FAST))
     assert "murmur" not in str(caught.value)
     assert "\n" not in str(caught.value)
     report = stage.fit(TRAIN, [*DEV, again], FitConfig(epochs=1, allow_shared=True, **FAST))
-    assert "1 texts stand among both the training and the development records: figures on them flatter" in report.notes
+    assert f"{told}: figures on them flatter" in report.notes
     # Whose gold is another label set's is no development record of this one.
-    other = Record(TRAIN[4].text, labels={"other": "x"})
-    stage.fit(TRAIN, [*DEV, other], FitConfig(epochs=1, **FAST))
+    other = Record(TRAIN[4].text, id=TRAIN[4].id, labels={"other": "x"})
+    assert not stage.fit(TRAIN, [*DEV, other], FitConfig(epochs=1, **FAST)).notes
+
+
+def test_texts_of_other_records_may_be_chance_while_they_are_few(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+    copies = [Record(record.text, id=f"copy {record.id}", labels=record.labels) for record in TRAIN[:5]]
+    report = stage.fit(TRAIN, [*DEV, *copies[:4]], FitConfig(epochs=1, **FAST))
+    assert "4 of 22 development records have the text of a training record: figures on them flatter" in report.notes
+    with pytest.raises(TrainingError, match=r"5 of 23 development records .*, such as '0' and 'copy 0'"):
+        stage.fit(TRAIN, [*DEV, *copies], FitConfig(epochs=1, **FAST))
 
 
 def test_contradictory_gold_and_labels_without_an_example_are_told(base: Path) -> None:
