@@ -194,6 +194,10 @@ def evaluate(
         from clinnlp.training.comparison import check_comparable
 
         check_comparable(judged)
+    if plots is not None:
+        from clinnlp.training.plots import check_drawable
+
+        check_drawable(judged)
     records = _gold(corpus, part, limit)
     learned = _baseline_gold(corpus, baseline_part) if baseline else []
     names = list(nlp.stages)

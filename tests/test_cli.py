@@ -300,7 +300,7 @@ def test_what_is_for_classifiers_is_refused_for_entities(tmp_path: Path, capsys:
     assert run("evaluate", saved, gold, "--baseline") == 1
     assert "stage 'entities' does not classify texts: a bag of words is a baseline of a" in capsys.readouterr().err
     assert run("evaluate", saved, gold, "--plots", tmp_path / "plots") == 1
-    assert "the scores are not of classified items" in capsys.readouterr().err
+    assert "pictures are of classified items" in capsys.readouterr().err
     assert not (tmp_path / "plots").exists()
 
 

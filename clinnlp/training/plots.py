@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clinnlp.training.scores import Scores
 
-__all__ = ["write_confusion", "write_reliability"]
+__all__ = ["check_drawable", "write_confusion", "write_reliability"]
 
 _COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 _LONGEST = 32
@@ -27,6 +27,23 @@ _FEWEST_CELLS, _MOST_CELLS, _MOST_WRITTEN = 6, 120, 60
 _NOTHING = "(nothing)"
 # A font that has a box for every character, which says no more than that it is one.
 _LAST_RESORT = "Last Resort"
+
+
+def check_drawable(stage: Any) -> None:
+    """Refuse a stage whose scores cannot be drawn, before it is judged.
+
+    Raises
+    ------
+    TrainingError
+        If it finds spans in the place of labels.
+    MissingPackageError
+        If matplotlib is not installed.
+    """
+    if "entities" in stage.assigns:
+        raise TrainingError(
+            f"stage {stage.name!r}: there is nothing to draw of spans: pictures are of classified items"
+        )
+    _figure()
 
 
 def write_confusion(scores: Scores | Mapping[str, Scores], path: str | Path) -> Path:
