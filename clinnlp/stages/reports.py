@@ -196,7 +196,7 @@ class ReportClassifier(LabellingStage):
         label: str | None = None,
         *,
         method: str = "integrated_gradients",
-        steps: int = 16,
+        steps: int = 8,
     ) -> list[Explanation]:
         """Tell which words and sentences carried a label.
 
@@ -214,10 +214,12 @@ class ReportClassifier(LabellingStage):
         label : str, optional
             By default the one that is most probable, of each record.
         method : {"integrated_gradients", "gradient"}
-            Integrated gradients (Sundararajan et al., 2017), or the gradient times the word embedding, which needs one
-            pass instead of `steps` and orders words less well.
+            Integrated gradients (Sundararajan et al., 2017), or the gradient times the word embedding (Shrikumar et
+            al., 2016), which needs one pass instead of `steps`. Look twice at the latter: on MTS-Dialog, deleting the
+            words that it put first cost the label no more than deleting random ones.
         steps : int
-            Of integrated gradients.
+            Of integrated gradients. Eight found words as well as 32 did on MTS-Dialog, four and one less well; with
+            more the sum is more exact.
 
         Returns
         -------

@@ -192,8 +192,8 @@ def test_a_word_is_a_token_of_the_record_or_what_the_encoder_takes_for_one(
 
 
 def test_all_pieces_of_a_word_count(fitted: ReportClassifier) -> None:
-    (found,) = fitted.explain("seen xyz rash")
-    (split,) = fitted.explain(Record("seen xyz rash", tokens=[Token(0, 8), Token(9, 13)]))
+    (found,) = fitted.explain("seen xyz rash", steps=16)
+    (split,) = fitted.explain(Record("seen xyz rash", tokens=[Token(0, 8), Token(9, 13)]), steps=16)
     assert [word.text for word in found.words] == ["seen", "xyz", "rash"]
     first, second, third = weights(found)
     assert weights(split) == pytest.approx([first + second, third])
