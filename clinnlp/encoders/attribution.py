@@ -18,27 +18,23 @@ if TYPE_CHECKING:
 
     from clinnlp.encoders.text import Paragraph
 
-__all__ = ["METHODS", "PieceAttribution"]
-
-METHODS = ("integrated_gradients", "gradient")
+__all__ = ["PieceAttribution"]
 
 # Word pieces that go through the encoder and back at once, padding counted: the way back needs what every layer gave.
 _TOKENS = 1024
 
 
 class PieceAttribution:
-    """Tells what word pieces weigh in a logit, by gradients at the word embeddings, with captum.
+    """Tells what word pieces weigh in a logit, by integrated gradients at the word embeddings, with captum.
 
     A weight is the sum over an embedding's components. Integrated gradients (Sundararajan et al., 2017, "Axiomatic
     attribution for deep networks") go from a text of masked pieces to the text; their weights sum up to the difference
-    of the two logits, but for the error of the Gauss-Legendre rule, which falls with the number of steps. The gradient
-    times the embedding (Shrikumar et al., 2016) needs one pass, and has no such sum.
+    of the two logits, but for the error of the Gauss-Legendre rule, which falls with the number of steps.
 
     Parameters
     ----------
     stage : EncoderStage
         With `window_logits`: what of its windows is averaged to the logits of a text.
-    method : {"integrated_gradients", "gradient"}
     steps : int
         Points between the masked text and the text, from 1.
 
@@ -48,17 +44,15 @@ class PieceAttribution:
         If captum is not installed.
     """
 
-    def __init__(self, stage: Any, method: str, steps: int) -> None:
+    def __init__(self, stage: Any, steps: int) -> None:
         try:
-            from captum.attr import LayerGradientXActivation, LayerIntegratedGradients
+            from captum.attr import LayerIntegratedGradients
         except ImportError:
             raise MissingPackageError("captum", "explain") from None
         self.stage, self.steps = stage, steps
         self.logits_of: Any = None
         self.model = _with_same_weights(stage.encoder.model)
-        self.integrated = method == "integrated_gradients"
-        kind = LayerIntegratedGradients if self.integrated else LayerGradientXActivation
-        self.attribution = kind(self._logits, self.model.get_input_embeddings())
+        self.attribution = LayerIntegratedGradients(self._logits, self.model.get_input_embeddings())
 
     def _logits(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         states = self.model(input_ids=ids, attention_mask=mask)[0]
@@ -106,15 +100,17 @@ class PieceAttribution:
         encoder = self.stage.encoder
         inputs = encoder.to_device(self.stage.windows.pad(rows))
         ids = inputs["input_ids"]
-        options: dict[str, Any] = {}
-        if self.integrated:
-            # What passes at once is a window at several steps, so that short windows do not go step by step.
-            at_once = max(len(ids), budget // ids.shape[1])
-            options = {"baselines": self._masked(ids, rows), "n_steps": self.steps, "internal_batch_size": at_once}
+        # What passes at once is a window at several steps, so that short windows do not go step by step.
+        at_once = max(len(ids), budget // ids.shape[1])
         # Gradients are needed even where the caller has switched them off.
         with torch.inference_mode(mode=False), torch.enable_grad(), enough_memory("batch_tokens", budget):
             found = self.attribution.attribute(
-                ids, target=output, additional_forward_args=inputs["attention_mask"], **options
+                ids,
+                baselines=self._masked(ids, rows),
+                target=output,
+                additional_forward_args=inputs["attention_mask"],
+                n_steps=self.steps,
+                internal_batch_size=at_once,
             )
         return found.detach().sum(dim=-1).double().cpu().numpy()  # type: ignore[no-any-return]
 

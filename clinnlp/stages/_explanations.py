@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinnlp.encoders.attribution import METHODS, PieceAttribution
+from clinnlp.encoders.attribution import PieceAttribution
 from clinnlp.errors import ConfigError
 from clinnlp.execution import read_input
 from clinnlp.explanation import Explanation, WeightedSpan
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_reports"]
 
+_METHOD = "integrated_gradients"
+
 
 def explain_reports(
     stage: ReportClassifier,
     given: Record | str | Sequence[Record | str],
     label: str | None,
-    method: str,
     steps: int,
 ) -> list[Explanation]:
     """Explain a label of each report; see `ReportClassifier.explain`."""
@@ -36,16 +37,14 @@ def explain_reports(
     labels = stage.labels
     if label is not None and label not in labels:
         raise ConfigError(f"stage {stage.name!r} has no label {label!r}: its labels are {', '.join(labels)}")
-    if method not in METHODS:
-        raise ConfigError(f"there is no method {method!r} of explaining: take one of {', '.join(METHODS)}")
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ConfigError("steps of integrated gradients are a whole number from 1")
-    models = [PieceAttribution(member, method, steps) for member in (stage, *stage.members)]
+    models = [PieceAttribution(member, steps) for member in (stage, *stage.members)]
     scores, empty = stage.predict([stage.reads(record).text for record in records])
     found: list[Explanation] = []
     for record, row, nothing in zip(records, scores, empty, strict=True):
         if nothing:
-            found.append(Explanation(record.id, label or "", 0.0, method=method, record_text=record.text))
+            found.append(Explanation(record.id, label or "", 0.0, method=_METHOD, record_text=record.text))
             continue
         output = int(row.argmax()) if label is None else labels.index(label)
         words, paragraphs = _weigh(stage, record, models, output)
@@ -57,7 +56,7 @@ def explain_reports(
                 float(row[output]),
                 words,
                 _sums(record, words, sentences),
-                method,
+                _METHOD,
                 record.text,
             )
         )

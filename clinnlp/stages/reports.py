@@ -195,7 +195,6 @@ class ReportClassifier(LabellingStage):
         records: Record | str | Sequence[Record | str],
         label: str | None = None,
         *,
-        method: str = "integrated_gradients",
         steps: int = 8,
     ) -> list[Explanation]:
         """Tell which words and sentences carried a label.
@@ -213,13 +212,9 @@ class ReportClassifier(LabellingStage):
             Nothing is written into them.
         label : str, optional
             By default the one that is most probable, of each record.
-        method : {"integrated_gradients", "gradient"}
-            Integrated gradients (Sundararajan et al., 2017), or the gradient times the word embedding (Shrikumar et
-            al., 2016), which needs one pass instead of `steps`. Look twice at the latter: on MTS-Dialog, deleting the
-            words that it put first cost the label no more than deleting random ones.
         steps : int
-            Of integrated gradients. Eight found words as well as 32 did on MTS-Dialog, four and one less well; with
-            more the sum is more exact.
+            Of integrated gradients (Sundararajan et al., 2017). Eight found words as well as 32 did on MTS-Dialog,
+            four and one less well; with more the sum is more exact.
 
         Returns
         -------
@@ -229,7 +224,7 @@ class ReportClassifier(LabellingStage):
         Raises
         ------
         ConfigError
-            If the head has no such label, there is no such method, or `steps` is no number of them.
+            If the head has no such label, or `steps` is no number of them.
         RecordError
             If a record is not valid, or something is no record.
         MissingPackageError
@@ -237,7 +232,7 @@ class ReportClassifier(LabellingStage):
         """
         from clinnlp.stages._explanations import explain_reports
 
-        return explain_reports(self, records, label, method, steps)
+        return explain_reports(self, records, label, steps)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

@@ -26,7 +26,7 @@ from clinnlp.errors import ConfigError, MissingPackageError, RecordError
 from clinnlp.explanation import Explanation, WeightedSpan
 from clinnlp.stages import EntityExtractor, ReportClassifier, TextCleaner, Tokenizer
 
-EXACT = {"method": "integrated_gradients", "steps": 64}
+EXACT = {"steps": 64}
 LONG = "\n\n".join([" ".join(["seen", "daily", "cough", "and", "rash"] * 20), "no itch", "took the rash"])
 
 
@@ -68,9 +68,8 @@ def weights(explanation: Explanation) -> list[float]:
     return [word.weight for word in explanation.words]
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients", "gradient"])
-def test_deleting_the_top_words_costs_more_than_deleting_others(fitted: ReportClassifier, method: str) -> None:
-    found = fitted.explain(DEV, method=method)
+def test_deleting_the_top_words_costs_more_than_deleting_others(fitted: ReportClassifier) -> None:
+    found = fitted.explain(DEV)
     falls, others = [], []
     for number, explanation in enumerate(found):
         text, before = explanation.record_text, explanation.probability
@@ -140,12 +139,10 @@ def test_a_report_is_explained_a_batch_of_windows_at_a_time(
     expected = weights(short_windows.explain(LONG, "skin", steps=3)[0])
     monkeypatch.setattr(PieceAttribution, "_logits", spy)
     text = "\n\n".join([LONG] * 20)
-    for method in ("integrated_gradients", "gradient"):
-        read.clear()
-        (found,) = short_windows.explain(text, "skin", method=method, steps=3)
-        assert len(found.words) == 105 * 20
-        assert sum(read) > 20 * 130 * (3 if method == "integrated_gradients" else 1)
-        assert max(read) <= 1024
+    (found,) = short_windows.explain(text, "skin", steps=3)
+    assert len(found.words) == 105 * 20
+    assert sum(read) > 20 * 130 * 3
+    assert max(read) <= 1024
     small = pickle.loads(pickle.dumps(short_windows))
     small.encoder.batch_tokens = 64
     read.clear()
@@ -199,9 +196,7 @@ def test_all_pieces_of_a_word_count(fitted: ReportClassifier) -> None:
     assert weights(split) == pytest.approx([first + second, third])
     layout = fitted.windows
     ((paragraph,),) = layout.paragraphs(["seen xyz rash"])
-    pieces = PieceAttribution(fitted, "integrated_gradients", 16).weights(
-        "seen xyz rash", [paragraph], LABELS.index(found.label)
-    )[0]
+    pieces = PieceAttribution(fitted, 16).weights("seen xyz rash", [paragraph], LABELS.index(found.label))[0]
     assert len(pieces) == 5
     assert weights(found) == pytest.approx([pieces[0], pieces[1:4].sum(), pieces[4]])
 
@@ -241,7 +236,7 @@ def test_offsets_are_exact_in_any_text_cleaned_and_cut_in_any_way(
         record.cleaned = EditedText.of(record.text, data.draw(edits_of(len(record.text))))
     elif way == "pipeline":
         record = Pipeline([TextCleaner(), Tokenizer()])(record)
-    (found,) = fitted.explain(record, method="gradient")
+    (found,) = fitted.explain(record, steps=1)
     for one in (*found.words, *found.sentences):
         assert record.text[one.start : one.end] == one.text
         assert one.text
@@ -286,7 +281,7 @@ def test_what_cannot_be_explained_is_refused_without_a_word_of_the_text(
     with pytest.raises(ConfigError, match="'organ' has no label 'brain': its labels are heart, lungs, skin") as caught:
         fitted.explain(record, "brain")
     errors = [caught]
-    for options in ({"method": "lime"}, {"steps": 0}, {"steps": 1.5}, {"steps": True}):
+    for options in ({"steps": 0}, {"steps": 1.5}, {"steps": True}):
         with pytest.raises(ConfigError) as caught:
             fitted.explain(record, **options)
         errors.append(caught)
