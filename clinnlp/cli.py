@@ -203,7 +203,10 @@ def evaluate(
     names = list(nlp.stages)
     before = nlp.without(*names[names.index(stage) :])
     if len(before):
-        records, learned = list(before.pipe(records)), list(before.pipe(learned))
+        from clinnlp.training.stages import placed
+
+        records = list(before.pipe(placed(judged, record) for record in records))
+        learned = list(before.pipe(placed(judged, record) for record in learned))
     found = {"pipeline": pipeline, "corpus": corpus, "part": part, "stage": stage, "records": len(records)}
     if baseline:
         from clinnlp.training.comparison import compare

@@ -108,7 +108,10 @@ class TextEncoder:
     def model(self) -> nn.Module:
         """The transformer without a pooler, loaded at first use, on its device."""
         if self._model is None:
-            self.adopt(*load_encoder(self.checkpoint))
+            import torch
+
+            with torch.inference_mode(False):  # else they could never be trained
+                self.adopt(*load_encoder(self.checkpoint))
         assert self._model is not None
         return self._model
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from clinnlp.alignment import EditedText
 from clinnlp.image import Image
-from clinnlp.record import FIELDS, SPAN_FIELDS, Entity, Failure, Record, Section, Value
+from clinnlp.record import FIELDS, SPAN_FIELDS, Entity, Failure, Record, Section, Sentence, Value
 from clinnlp.rules import languages, load_rules
 
 __all__ = [
@@ -123,6 +123,8 @@ def _mapped(spans: Sequence[Any], raw: str, edited: EditedText) -> list[Any]:
             made.append(Value(start, end) if changed else replace(span, start=start, end=end, text=""))
         elif isinstance(span, Section):
             made.append(_section(span, start, end, raw, edited))
+        elif isinstance(span, Sentence):
+            made.append(Sentence(start, end, labels=span.labels))
         else:
             made.append(type(span)(start, end))
     return made

@@ -154,7 +154,11 @@ class EncoderStage(LearningStage):
     def head(self) -> PreTrainedModel:
         """The head: a model of transformers without its encoder, loaded at first use, on the encoder's device."""
         if self._head is None:
-            self._head = self._load_head().to(next(self.encoder.model.parameters()).device)
+            import torch
+
+            # Made where gradients are switched off for good, its weights could never be trained.
+            with torch.inference_mode(False):
+                self._head = self._load_head().to(next(self.encoder.model.parameters()).device).eval()
         return self._head
 
     def _load_head(self) -> Any:

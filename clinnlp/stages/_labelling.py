@@ -7,15 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import LABEL_SET, check_labels, head_settings, label_set_name, rank, read_head
+from clinnlp.errors import ConfigError, StageError
 from clinnlp.labels import Label
 from clinnlp.record import Record
 from clinnlp.stages._decision import ABSTAIN, THRESHOLDS, check_share, check_threshold, saved_decision
 from clinnlp.stages._encoder_stage import EncoderStage
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -153,6 +155,8 @@ class LabellingStage(EncoderStage):
     def thresholds(self) -> dict[str, float]:
         """Least probability of each label that is given, where an item may have several."""
         given = self._saved_decision[0] if self.threshold is None else self.threshold
+        if isinstance(given, dict) and (unknown := sorted(set(given) - set(self.labels))):
+            raise ConfigError(f"stage {self.name!r} has no label {unknown[0]!r} to give a threshold")
         return {label: given.get(label, 0.5) if isinstance(given, dict) else float(given) for label in self.labels}
 
     @property
@@ -165,6 +169,11 @@ class LabellingStage(EncoderStage):
     @cached_property
     def _saved_decision(self) -> tuple[dict[str, float], float]:
         return ({}, 0.0) if self.saved_in is None else saved_decision(self.head_config, self.name)
+
+    @property
+    def decided(self) -> bool:
+        """Whether thresholds or abstention were chosen, by `tune` or by who made the stage."""
+        return self.threshold is not None or self.abstain is not None or self._saved_decision != ({}, 0.0)
 
     def tune(self, dev: Gold, accuracy: float | None = None) -> dict[str, float]:
         """Choose thresholds on development records, in place.
@@ -204,6 +213,10 @@ class LabellingStage(EncoderStage):
         probabilities : ndarray of float, shape (items, labels)
             A row of zeros is an item without a word, which gets none.
         """
+        if not np.isfinite(probabilities).all():
+            raise StageError(
+                f"stage {self.name!r} gives what are no numbers: its weights are broken, fit or load them again"
+            )
         labels, several, abstain = self.labels, self.multi_label, self.least
         least = [self.thresholds[label] for label in labels] if several else [0.0] * len(labels)
         return [
@@ -233,6 +246,10 @@ class LabellingStage(EncoderStage):
     def has_gold(self, record: Record) -> bool:
         """Tell whether a record has gold labels for this stage."""
         return self.name in record.labels
+
+    def given(self, record: Record) -> Record:
+        """Give a record with its gold where `judge` and `fit_task` look for it, before earlier stages read it."""
+        return record
 
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
         """Give the gold of the items that have some, and the probabilities that the stage finds for them.

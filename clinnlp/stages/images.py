@@ -189,23 +189,29 @@ class ImageClassifier(LearningStage):
     def model(self) -> PreTrainedModel:
         """The image classifier, loaded at first use, on its device."""
         if self._model is None:
-            from transformers import AutoModelForImageClassification
+            import torch
 
-            settings = head_settings(self.labels, multi_label=False)
-            model: Any
-            if self.checkpoint is None:
-                config = small_network(self.image_size)
-                config.update(settings)
-                model = AutoModelForImageClassification.from_config(config).eval()
-            elif self._new_labels is None:
-                model = load_model(AutoModelForImageClassification, self.checkpoint)
-            else:
-                config = load_config(self.checkpoint, **settings)
-                model = load_onto_base(AutoModelForImageClassification, self.checkpoint, config)
-            model.config.problem_type = settings["problem_type"]
-            self._model = model.to(pick_device(self.device))
-        assert self._model is not None
+            with torch.inference_mode(False):  # else its weights could never be trained
+                self._model = self._load_model()
         return self._model
+
+    def _load_model(self) -> Any:
+        """Read or make the network."""
+        from transformers import AutoModelForImageClassification
+
+        settings = head_settings(self.labels, multi_label=False)
+        model: Any
+        if self.checkpoint is None:
+            config = small_network(self.image_size)
+            config.update(settings)
+            model = AutoModelForImageClassification.from_config(config).eval()
+        elif self._new_labels is None:
+            model = load_model(AutoModelForImageClassification, self.checkpoint)
+        else:
+            config = load_config(self.checkpoint, **settings)
+            model = load_onto_base(AutoModelForImageClassification, self.checkpoint, config)
+        model.config.problem_type = settings["problem_type"]
+        return model.to(pick_device(self.device))
 
     @property
     def weights_changed(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import rank
-from clinnlp.record import Record
+from clinnlp.record import Record, Sentence
 from clinnlp.stages._ensemble import refuse_ensemble
 from clinnlp.stages._span_stage import SpanStage
 
@@ -99,6 +99,14 @@ class SentenceClassifier(SpanStage):
                 sentence.labels[self.name] = labels
             kept = rows[rows.any(axis=1)]
             record.labels[self.name] = rank(kept.mean(axis=0), self.labels) if len(kept) else []
+
+    def given(self, record: Record) -> Record:
+        """Give a record whose gold is its own one sentence, where it has none: a tokenizer would cut others."""
+        if self.name not in record.labels or record.has("sentences"):
+            return record
+        made = record.copy()
+        made.sentences = [Sentence(0, len(record.text), labels={self.name: list(record.labels[self.name])})]
+        return made
 
     def gold(self, records: Sequence[Record]) -> list[tuple[Record, list[tuple[int, int]], list[list[str]]]]:
         """Give the records with gold, the raw offsets of their sentences that have some, and its names."""

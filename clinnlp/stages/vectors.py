@@ -33,7 +33,7 @@ class VectorClassifier(ReportClassifier):
 
     `FitConfig(method=...)` says how it learns: "linear", the default, from the encoder as it is, in one pass over the
     notes and some seconds; "nearest" from very few examples; "contrastive" from 8 to 64 examples a class, the encoder
-    with it; None as a `ReportClassifier` does.
+    with it; "tuned" goes on from "linear" with encoder and head.
     """
 
     kind: ClassVar[str] = "vectors"
@@ -95,14 +95,11 @@ class VectorClassifier(ReportClassifier):
         config: FitConfig | None = None,
         teacher: Stage | Sequence[Stage] | None = None,
     ) -> FitReport:
-        """Fine-tune on gold, in place; see `LearningStage.fit` and `FitConfig.method`."""
+        """Fine-tune on gold, in place; see `LearningStage.fit` and `FitConfig.method`, by default "linear"."""
         from clinnlp.training.vectors import fit_vectors
 
         refuse_ensemble(self, "fitted")
-        config = config or self.default_fit_config()
-        if config.method is None:
-            return super().fit(train, dev, config, teacher)
-        return fit_vectors(self, train, dev, config, teacher)
+        return fit_vectors(self, train, dev, config or self.default_fit_config(), teacher)
 
     def set_classifier(self, weights: Any, bias: Any) -> None:
         """Give the linear layer its weights, shape (labels, width), and bias, shape (labels,)."""

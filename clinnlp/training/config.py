@@ -85,8 +85,7 @@ class FitConfig:
         How a `VectorClassifier` learns from vectors: a logistic regression on those of the encoder as it is; the class
         whose mean vector is nearest (Snell et al., 2017); the regression after pairs of reports of the same labels
         have been brought together, and others apart (Tunstall et al., 2022); or first the regression, and from there
-        encoder and head together (Kumar et al., 2022). By default these are trained from a random head, as those of a
-        `ReportClassifier`.
+        encoder and head together (Kumar et al., 2022). "linear" by default.
     pairs : int
         Pairs of each report for "contrastive", half of them alike.
     lora : int, optional
@@ -170,17 +169,19 @@ class FitConfig:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_tokens", "gradient_accumulation", "seed", "patience", "every", "lora"):
+        for name in ("epochs", "batch_tokens", "gradient_accumulation", "pairs", "seed", "patience", "every", "lora"):
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
                 continue
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ConfigError(f"FitConfig: {name} must be a whole number")
-            if name != "seed" and value < 1:
-                raise ConfigError(f"FitConfig: {name} must be at least 1")
+            least = {"seed": None, "pairs": 2}.get(name, 1)
+            if least is not None and value < least:
+                raise ConfigError(f"FitConfig: {name} must be at least {least}")
         self._check_numbers()
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known and not isinstance(getattr(self, name), dict):
+            free = name == "class_weights" and isinstance(getattr(self, name), dict)
+            if not free and getattr(self, name) not in known:
                 told = " or ".join(repr(choice) for choice in known if choice is not None)
                 raise ConfigError(f"FitConfig: {name} is {told}, not {getattr(self, name)!r}")
         for name in ("mixing", "class_weights"):

@@ -90,10 +90,27 @@ def read_gold(records: Gold) -> list[Record]:
     """
     if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
         raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
-    found = [item if isinstance(item, Record) else Record.from_dict(item) for item in records]
+    found = [item if isinstance(item, Record) else Record.from_dict(_known(item)) for item in records]
     for record in found:  # gold may have been added to a record after it was made
-        record.bind(("entities", "labels"))
+        record.bind(("entities", "labels", "sentences"))
     return found
+
+
+def _known(row: Any) -> Any:
+    """Leave out the label sets of a row that are None: there a dataset says that the record has no such set."""
+    if not isinstance(row, Mapping):
+        return row
+
+    def sets(given: Any) -> Any:
+        return {k: v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else given
+
+    made = {**row, "labels": sets(row["labels"])} if "labels" in row else dict(row)
+    if isinstance(made.get("sentences"), list):
+        made["sentences"] = [
+            {**one, "labels": sets(one["labels"])} if isinstance(one, Mapping) and "labels" in one else one
+            for one in made["sentences"]
+        ]
+    return made
 
 
 def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:

@@ -12,7 +12,7 @@ from clinnlp.errors import TrainingError
 from clinnlp.labels import Label
 from clinnlp.record import Entity, Record
 
-__all__ = ["gold_names", "longest_spans", "refuse_single_class", "targets"]
+__all__ = ["gold_names", "longest_spans", "refuse_single_class", "refuse_wordless", "targets"]
 
 
 def longest_spans(entities: Iterable[Entity]) -> list[Entity]:
@@ -83,8 +83,25 @@ def refuse_single_class(gold: Sequence[Sequence[str]], stage: Any) -> None:
         With the class.
     """
     found = {tuple(sorted(set(names))) for names in gold}
+    if not found:
+        raise TrainingError(f"stage {stage.name!r}: no training example with gold has a word")
     if len(found) == 1:
         raise TrainingError(
             f"stage {stage.name!r}: all {len(gold)} training examples have the gold {list(found.pop())}: there is"
             " nothing to tell apart; give examples of other classes too"
+        )
+
+
+def refuse_wordless(known: Sequence[int], stage: Any) -> None:
+    """Refuse development records of which none has a word and gold that the head knows.
+
+    Raises
+    ------
+    TrainingError
+        In that case.
+    """
+    if not known:
+        raise TrainingError(
+            f"stage {stage.name!r}: no development example has both a word and gold that the head knows: there is"
+            " nothing to fit a temperature on"
         )

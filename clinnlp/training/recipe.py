@@ -23,7 +23,7 @@ from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
-from clinnlp.training.stages import fit_tasks
+from clinnlp.training.stages import fit_tasks, placed
 
 __all__ = ["RecipeReport", "run"]
 
@@ -143,10 +143,15 @@ class _Plan:
 
 def _fit(learners: Sequence[_Learner], encoder: Any, config: FitConfig) -> FitConfig:
     """Fit heads on one encoder, and give back the configuration."""
-    if config.method is not None and len(learners) == 1:
+    alone = config.method is not None or not all(hasattr(learner.fitted.stage, "fit_task") for learner in learners)
+    if alone and len(learners) > 1:
+        told = "method" if config.method is not None else learners[0].fitted.stage.kind
+        raise ConfigError(f"{told} is for a stage that is fitted alone: give it a base and a fit of its own")
+    if alone:
         (learner,) = learners
         stage = cast("Any", learner.fitted.stage)
-        learner.fitted.report = stage.fit(learner.train, None, replace(config, output=None, resume=False))
+        settings = replace(config, output=None, resume=False)
+        learner.fitted.report = stage.fit(learner.train, learner.fitted.dev or None, settings)
         return config
     set_seed(config.seed)
     tasks = []
@@ -262,12 +267,13 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     if "base" not in entry and (own := sorted(set(config) & set(ENCODER_SETTINGS))):
         raise ConfigError(f"{where} has no base of its own: give {own[0]} to the recipe's encoder")
     base = entry.get("base", encoder)
-    if base is None or "labels" not in entry:
+    labels = {"labels": entry["labels"]} if "labels" in entry else {}
+    if base is None or (not labels and hasattr(kind, "fit_task")):
         raise ConfigError(f"{where} learns, so it needs labels, and a base or the encoder's")
-    stage = _made(where, kind.from_base, base, labels=entry["labels"], **config)
+    stage = _made(where, kind.from_base, base, **labels, **config)
     stage.name = entry.get("name", stage.name)
-    train = _gold(entry["train"], plan.stages)
-    dev = _gold(entry["dev"], plan.stages) if "dev" in entry else None
+    train = _gold(entry["train"], plan.stages, stage)
+    dev = _gold(entry["dev"], plan.stages, stage) if "dev" in entry else None
     named = {"base": base if "base" in entry else encoder.checkpoint, **entry}
     fitted = Fitted(stage, named, FitReport(FitConfig()), len(train), dev or [])
     learner = _Learner(fitted, train, f"{plan.prefix}{stage.name}")
@@ -289,7 +295,7 @@ def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> A
         raise ConfigError(f"{where}: its config does not fit: {type(error).__name__}: {reason}") from None
 
 
-def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:
+def _gold(named: Any, before: Sequence[Stage], stage: Stage) -> list[Record]:
     """Load records and run the earlier stages over them, so that training reads what the pipeline will read."""
     from clinnlp import corpora
 
@@ -300,4 +306,4 @@ def _gold(named: Any, before: Sequence[Stage]) -> list[Record]:
             raise ConfigError(f"the corpus {item['corpus']!r} has no part {item['part']!r}: it has {', '.join(parts)}")
         records += parts[item["part"]]
     rules = [stage for stage in before if not hasattr(stage, "fit")]
-    return list(Pipeline(rules).pipe(records)) if rules else records
+    return list(Pipeline(rules).pipe(placed(stage, record) for record in records)) if rules else records

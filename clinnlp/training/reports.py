@@ -14,7 +14,7 @@ from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
-from clinnlp.training.gold import gold_names, refuse_single_class, targets
+from clinnlp.training.gold import gold_names, refuse_single_class, refuse_wordless, targets
 from clinnlp.training.labelling import check_split, evaluate_labels, gold_notes, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.sampling import rarest, resampled
@@ -71,9 +71,11 @@ def report_task(
     notes = check_split(stage, items, None if judged is None else judged[0], config)
     clashes = contradictions(items, stage.name, multi_label=stage.multi_label)
     notes += gold_notes(stage, gold, None if judged is None else judged[1], clashes)
-    examples = read_reports(stage, items, aims)
+    reports = read_reports(stage, items, aims)
+    examples = [report for report in reports if report.rows]
     if wordless := len(items) - len(examples):
         notes.append(f"{wordless} training records have no word, and were left out")
+        refuse_single_class([names for names, report in zip(gold, reports, strict=True) if report.rows], stage)
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
     loss = ClassificationLoss(config, stage.multi_label, weights)
@@ -119,6 +121,7 @@ def _report_logits(stage: ReportClassifier, records: Sequence[Record]) -> tuple[
     items, gold = with_gold(stage, records)
     logits, empty = stage.pooled_logits([stage.reads(record).text for record in items])
     known = [i for i, names in enumerate(gold) if not empty[i] and set(names) <= set(stage.labels)]
+    refuse_wordless(known, stage)
     aims = targets([gold[i] for i in known], [items[i] for i in known], stage.labels, stage.multi_label, stage.name)
     return logits[known], aims.numpy(), stage.multi_label
 
@@ -165,7 +168,7 @@ def with_gold(stage: TextClassifier, records: Gold) -> tuple[list[Record], list[
 
 
 def read_reports(stage: ReportClassifier, records: Sequence[Record], aims: torch.Tensor) -> list[Report]:
-    """Cut records into windows; those without a word are left out."""
+    """Cut records into windows; one without a word has none."""
     reports = [Report([], [], aim) for aim in aims]
     windows = stage.windows
     for report, paragraphs in zip(
@@ -174,7 +177,7 @@ def read_reports(stage: ReportClassifier, records: Sequence[Record], aims: torch
         for window in windows.windows(paragraphs):
             report.rows.append(windows.input_ids(paragraphs[window.paragraph], window))
             report.shares.append(window.keep_end - window.keep_start)
-    return [report for report in reports if report.rows]
+    return reports
 
 
 def collate(stage: ReportClassifier, items: Sequence[Report], config: FitConfig, chance: torch.Generator) -> Batch:

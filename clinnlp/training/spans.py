@@ -16,7 +16,7 @@ from clinnlp.record import Record
 from clinnlp.stages._span_stage import pieces_of
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
-from clinnlp.training.gold import refuse_single_class, targets
+from clinnlp.training.gold import refuse_single_class, refuse_wordless, targets
 from clinnlp.training.labelling import check_split, evaluate_labels, gold_notes, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.sampling import rarest, resampled
@@ -123,6 +123,7 @@ def _span_logits(stage: Any, records: Sequence[Record]) -> tuple[Any, Any, bool]
     gold = [names for _, _, some in items for names in some]
     owners = [record for record, _, some in items for _ in some]
     known = [i for i, names in enumerate(gold) if there[i] and set(names) <= set(stage.labels)]
+    refuse_wordless(known, stage)
     aims = targets([gold[i] for i in known], [owners[i] for i in known], stage.labels, stage.multi_label, stage.name)
     return logits[known], aims.numpy(), stage.multi_label
 

@@ -23,7 +23,7 @@ from clinnlp.training.task import HeadTask
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
 
-__all__ = ["finish", "fit_pipeline", "fit_stage", "fit_tasks", "save_fitted"]
+__all__ = ["check_teachers", "finish", "fit_pipeline", "fit_stage", "fit_tasks", "placed", "save_fitted"]
 
 
 def fit_stage(
@@ -60,7 +60,7 @@ def fit_stage(
     set_seed(config.seed)
     notes: list[str] = []
     task: HeadTask = stage.fit_task(records, development, config)
-    task.teachers = _teachers(stage, teacher)
+    task.teachers = check_teachers(stage, teacher)
     if config.output is not None:
         task.gold = gold_checksums(records, development)
     if config.freeze is None and stage.encoder is not None and len(stage.encoder.users) > 1:
@@ -103,7 +103,7 @@ def fit_pipeline(
     tasks: list[HeadTask] = []
     for stage in stages:
         before = _rules_before(pipeline, stage, learning)
-        records, development = _prepared(given[stage.name], before), _prepared(judged.get(stage.name), before)
+        records, development = (_prepared(some, before, stage) for some in (given[stage.name], judged.get(stage.name)))
         tasks.append(stage.fit_task(records or [], development or None, config))
         if config.output is not None:
             tasks[-1].gold = gold_checksums(records or [], development)
@@ -163,14 +163,27 @@ def _rules_before(pipeline: Pipeline, stage: Stage, learning: Sequence[Stage]) -
     return found
 
 
-def _prepared(records: Sequence[Record] | None, before: Sequence[Stage]) -> list[Record] | None:
+def _prepared(records: Sequence[Record] | None, before: Sequence[Stage], stage: Any) -> list[Record] | None:
     """Run the earlier stages over copies of the records, so that training reads what the pipeline will read."""
     if records is None or not before:
         return None if records is None else list(records)
-    return list(Pipeline(before).pipe(record.copy() for record in records))
+    return list(Pipeline(before).pipe(placed(stage, record).copy() for record in records))
 
 
-def _teachers(stage: Any, teacher: Any) -> list[Any]:
+def placed(stage: Any, record: Record) -> Record:
+    """Give a record with its gold where a stage looks for it after earlier stages have read it."""
+    made: Record = stage.given(record) if hasattr(stage, "given") else record
+    return made
+
+
+def check_teachers(stage: Any, teacher: Any) -> list[Any]:
+    """Give the teachers of a stage, of an ensemble each of its members.
+
+    Raises
+    ------
+    TrainingError
+        If one is not of its kind, labels and vocabulary.
+    """
     given = [] if teacher is None else list(teacher) if isinstance(teacher, Sequence) else [teacher]
     teachers = [one for each in given for one in (each, *getattr(each, "members", ()))]
     for one in teachers:
@@ -214,6 +227,8 @@ def finish(tasks: Sequence[HeadTask], report: FitReport, config: FitConfig) -> N
             report.notes.append(
                 f"{task.name}: thresholds were chosen on the development records: their figures flatter"
             )
+        elif getattr(task.stage, "decided", False):
+            report.notes.append(f"{task.name}: thresholds and abstention are those of before this fit: tune them again")
         if task.evaluate is not None:
             report.scores[task.name] = task.evaluate()
         encoder = task.stage.encoder

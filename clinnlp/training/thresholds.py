@@ -22,7 +22,7 @@ def best_threshold(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]], 
     truth : ndarray of bool, shape (items,)
         Which items have the label.
     scores : ndarray of float, shape (items,)
-        Its probabilities.
+        Its probabilities; 0 is an item without a word.
     default : float
         Given back where no item has the label, or no threshold is better.
 
@@ -31,12 +31,13 @@ def best_threshold(truth: NDArray[np.bool_], scores: NDArray[np.floating[Any]], 
     float
         In the middle between two probabilities, so that others near them fall on the same side.
     """
-    if not truth.any():
+    there = scores > 0  # an item without a word never gets a label
+    if not truth[there].any():
         return default
-    values, where = np.unique(scores, return_inverse=True)
+    values, where = np.unique(scores[there], return_inverse=True)
     # Of the items whose score is at least values[i]: how many there are, and how many of them have the label.
     found = np.bincount(where, minlength=len(values))[::-1].cumsum()[::-1]
-    right = np.bincount(where, weights=truth, minlength=len(values))[::-1].cumsum()[::-1]
+    right = np.bincount(where, weights=truth[there], minlength=len(values))[::-1].cumsum()[::-1]
     f1 = 2 * right / (found + truth.sum())
     edges = (np.concatenate([[0.0], values[:-1]]) + values) / 2
     own = int(np.searchsorted(values, default))

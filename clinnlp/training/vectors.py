@@ -18,7 +18,7 @@ from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
 from clinnlp.training.reports import Report, collate, pooled, report_task, with_gold
 from clinnlp.training.resume import gold_checksums
-from clinnlp.training.stages import finish, save_fitted
+from clinnlp.training.stages import check_teachers, finish, save_fitted
 from clinnlp.training.task import Batch, HeadTask
 
 if TYPE_CHECKING:
@@ -62,8 +62,10 @@ def fit_vectors(
     TrainingError
         If the gold does not fit the stage, or as `clinnlp.training.fit.fit_heads` raises.
     """
-    if teacher is not None:
-        raise ConfigError(f"stage {stage.name!r}: a teacher is for method=None, which trains the head")
+    if config.method is None:
+        config = replace(config, method="linear")
+    if teacher is not None and config.method != "tuned":
+        raise ConfigError(f"stage {stage.name!r}: a teacher is for method='tuned', which trains the head")
     trains = config.method in ("contrastive", "tuned")
     if trains and config.freeze is not None:
         raise ConfigError(f"FitConfig: method={config.method!r} trains the encoder: leave freeze out")
@@ -71,14 +73,16 @@ def fit_vectors(
     set_seed(config.seed)
     records, development = read_gold(train), None if dev is None else read_gold(dev)
     task = report_task(stage, records, development, config)
+    task.teachers = check_teachers(stage, teacher)
     notes: list[str] = []
     report = FitReport(config)
+    pairs = _pair_task(stage, task, config) if config.method == "contrastive" else None
     if trains and len(stage.encoder.users) > 1:
         stage.encoder = stage.encoder.copy()
         notes.append("the encoder was shared: this stage has a copy of its own now")
     task.gold = gold_checksums(records, development)
-    if config.method == "contrastive":
-        pairs = _pair_task(stage, task, config)
+    if pairs is not None:
+        pairs.gold = task.gold
         report = fit_heads([pairs], stage.encoder, replace(config, select="last", patience=None))
     items, gold = with_gold(stage, records)
     vectors, empty = stage.vectors([stage.reads(record).text for record in items])
@@ -87,6 +91,7 @@ def fit_vectors(
         weights, bias = _nearest(vectors[~empty], truth, stage.multi_label)
     else:
         weights, bias = _regression(vectors[~empty], truth, stage.multi_label, config)
+    stage.fitted = None  # what was said of the head before holds no longer, even where the rest comes to nothing
     stage.set_classifier(weights, bias)
     if config.method == "tuned":
         report = fit_heads([task], stage.encoder, config)
@@ -182,7 +187,6 @@ def _pair_task(stage: VectorClassifier, task: HeadTask, config: FitConfig) -> He
         collate=collate_pairs,
         loss=give_loss,
         records=task.records,
-        gold=task.gold,
     )
 
 

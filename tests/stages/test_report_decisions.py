@@ -215,11 +215,11 @@ def test_no_other_threshold_has_a_better_f1(items: list[tuple[bool, int]]) -> No
     scores = np.array([score / 12 for _, score in items])
 
     def f1(threshold: float) -> float:
-        found = scores >= threshold
+        found = (scores >= threshold) & (scores > 0)
         return 2 * float((found & truth).sum()) / max(int(found.sum() + truth.sum()), 1)
 
     chosen = best_threshold(truth, scores)
-    if truth.any():
+    if truth[scores > 0].any():
         assert f1(chosen) == pytest.approx(max(f1(threshold) for threshold in [*scores, 0.5, 0.0]))
     else:
         assert chosen == 0.5

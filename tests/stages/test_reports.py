@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import save_classifier, tiny_config, tiny_tokenizer
@@ -21,8 +22,9 @@ import clinnlp
 from clinnlp import FitConfig, Pipeline, Record
 from clinnlp.alignment import EditedText, replace
 from clinnlp.encoders.text import TextWindows
-from clinnlp.errors import CheckpointError, ConfigError, TrainingError
+from clinnlp.errors import CheckpointError, ConfigError, StageError, TrainingError
 from clinnlp.stages import ReportClassifier
+from clinnlp.training.fit import read_gold
 
 LABELS = ["heart", "lungs", "skin"]
 WORDS = {"heart": ["murmur", "angina"], "lungs": ["cough", "wheeze"], "skin": ["rash", "itch"]}
@@ -390,3 +392,48 @@ def test_gold_of_labels_that_training_did_not_have_counts_as_missed(fitted: Repo
     scores = fitted.evaluate([*DEV, Record("the murmur", labels={"organ": "brain"})])
     assert scores.per_label["brain"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1.0}
     assert scores["accuracy"] == pytest.approx(fitted.evaluate(DEV)["accuracy"] * len(DEV) / (len(DEV) + 1))
+
+
+def test_a_new_head_can_be_judged_and_explained_before_it_is_fitted(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+    stage.evaluate(DEV)
+    assert not any(parameter.is_inference() for parameter in stage.head.parameters())
+    stage.fit(TRAIN, None, FitConfig(epochs=1, **FAST))
+    with torch.inference_mode():
+        other = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+        other.warm_up()
+    assert other.explain("the murmur")[0].words
+    other.fit(TRAIN, None, FitConfig(epochs=1, **FAST))
+
+
+def test_label_sets_that_a_row_of_a_dataset_lacks_are_no_gold() -> None:
+    rows = [Record("a", "1", labels={"x": ["A"]}).to_dict(), Record("b", "2", labels={"y": ["C"]}).to_dict()]
+    sentence = {"start": 0, "end": 1, "labels": {"x": None, "y": [{"name": "C", "score": 1.0}]}}
+    first, second = read_gold(Dataset.from_list(rows))
+    assert (set(first.labels), set(second.labels)) == ({"x"}, {"y"})
+    (third,) = read_gold([{"text": "a", "sentences": [sentence]}])
+    assert set(third.sentences[0].labels) == {"y"}
+
+
+def test_gold_without_a_word_is_told_of_and_thresholds_of_before_a_fit_too(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ", multi_label=True)
+    with pytest.raises(TrainingError, match="no training example with gold has a word"):
+        stage.fit([Record("", labels={"organ": "skin"}), Record(" ", labels={"organ": "lungs"})])
+    silent = [Record("\n", id="silent", labels={"organ": "skin"})]
+    with pytest.raises(TrainingError, match="no development example has both a word and gold"):
+        stage.fit(TRAIN, silent, FitConfig(epochs=1, calibrate=True, **FAST))
+    stage.tune(DEV)
+    told = "organ: thresholds and abstention are those of before this fit: tune them again"
+    assert told in stage.fit(TRAIN, None, FitConfig(epochs=1, **FAST)).notes
+
+
+def test_weights_that_give_no_numbers_and_thresholds_of_other_labels_are_refused(base: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ", multi_label=True, threshold={"skn": 0.2})
+    with pytest.raises(ConfigError, match="has no label 'skn' to give a threshold"):
+        stage.evaluate(DEV)
+    stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
+    stage.warm_up()
+    with torch.no_grad():
+        stage.head.classifier.bias[0] = torch.nan
+    with pytest.raises(StageError, match="its weights are broken"):
+        Pipeline([stage])("the rash")

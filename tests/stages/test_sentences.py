@@ -14,7 +14,9 @@ from transformers import BertModel
 
 import clinnlp
 from clinnlp import FitConfig, Pipeline, Record, Sentence
+from clinnlp.alignment import EditedText, replace
 from clinnlp.encoders.text import TextWindows
+from clinnlp.engines.release import deidentified
 from clinnlp.errors import StageError, TrainingError
 from clinnlp.stages import EntityExtractor, SentenceClassifier, TextCleaner, Tokenizer
 from clinnlp.stages._span_stage import pieces_of
@@ -228,3 +230,47 @@ def test_each_span_is_learned_whole_in_the_window_with_most_around_it(base: Path
             assert inside & set(WORDS[LABELS[int(target)]])
             assert not inside & set(WORDS[LABELS[1 - int(target)]])
             assert 1 <= start < end <= len(window.row) - 1
+
+
+def test_a_head_that_is_new_or_loaded_gives_the_same_each_time(base: Path, tmp_path: Path) -> None:
+    new = SentenceClassifier.from_base(base, labels=LABELS, name="tone", **SIZES)
+    for stage in (new, SentenceClassifier.from_pretrained(new.save(tmp_path / "new"))):
+        first = stage(bare(DEV[0])).labels["tone"]
+        assert not stage.head.training
+        assert all(stage(bare(DEV[0])).labels["tone"] == first for _ in range(3))
+
+
+def test_gold_of_a_record_is_learned_and_judged_behind_a_tokenizer(base: Path, tmp_path: Path) -> None:
+    gold = [
+        Record(f"the {word}, and {other}. Seen", id=f"{word} {other}", labels={"tone": [label]})
+        for label, words in WORDS.items()
+        for word in words
+        for other in FILLER
+    ]
+    nlp = Pipeline([Tokenizer(), SentenceClassifier.from_base(base, labels=LABELS, name="tone", **SIZES)])
+    report = nlp.fit(gold, None, FitConfig(epochs=12, **FAST))
+    assert report.records == {"tone": len(gold)}
+    stage = nlp["tone"]
+    assert isinstance(stage, SentenceClassifier)
+    assert stage.evaluate(gold)["accuracy"] > 0.7
+    behind = list(Pipeline([Tokenizer()]).pipe(stage.given(record) for record in gold))
+    assert [len(record.sentences) for record in behind] == [1] * len(gold)
+    assert stage.evaluate(behind)["accuracy"] == stage.evaluate(gold)["accuracy"]
+    assert gold[0].sentences == []
+
+
+def test_gold_that_was_added_to_a_sentence_is_read_as_labels(base: Path) -> None:
+    records = [bare(record) for record in TRAIN]
+    for record, gold in zip(records, TRAIN, strict=True):
+        for sentence, known in zip(record.sentences[1:], gold.sentences[1:], strict=True):
+            sentence.labels["tone"] = [known.labels["tone"][0].name]  # type: ignore[list-item]
+    stage = SentenceClassifier.from_base(base, labels=LABELS, name="tone", **SIZES)
+    assert stage.fit(records, None, FitConfig(epochs=1, **FAST)).records == {"tone": len(TRAIN)}
+
+
+def test_labels_of_sentences_stay_in_a_deidentified_text(fitted: SentenceClassifier) -> None:
+    record = fitted(Record("Bob took fever. He walks.", sentences=[Sentence(0, 15), Sentence(16, 25)]))
+    record.deidentified = EditedText.of(record.text, [replace(0, 3, "[NAME]")])
+    again = deidentified(record)
+    assert [s.text for s in again.sentences] == ["[NAME] took fever.", "He walks."]
+    assert [s.labels for s in again.sentences] == [s.labels for s in record.sentences]

@@ -155,7 +155,7 @@ def test_a_class_without_an_example_and_two_classes_alone(base: Path, method: st
     assert stage(two[0].text).labels["organ"][0].name == "heart"
 
 
-def test_it_is_saved_alone_and_in_a_pipeline_and_trains_as_a_report_classifier_too(base: Path, tmp_path: Path) -> None:
+def test_it_is_saved_alone_and_in_a_pipeline_and_learns_from_a_teacher(base: Path, tmp_path: Path) -> None:
     stage = made(base)
     report = stage.fit(TRAIN, DEV, FitConfig(method="linear", output=str(tmp_path / "out")))
     assert report.folder == tmp_path / "out"
@@ -167,7 +167,7 @@ def test_it_is_saved_alone_and_in_a_pipeline_and_trains_as_a_report_classifier_t
     loaded = clinnlp.load(Pipeline([entities, stage]).save(tmp_path / "both"))
     assert loaded["organ"].encoder is loaded["entities"].encoder
     assert loaded(DEV[0].text).labels["organ"] == want
-    fast = FitConfig(epochs=12, learning_rate=3e-3, head_learning_rate=3e-2, batch_tokens=768, warmup=0.0)
+    fast = FitConfig(method="tuned", epochs=4, learning_rate=3e-3, batch_tokens=768, warmup=0.0)
     trained = made(base)
     trained.fit(TRAIN, DEV, fast)
     assert trained.evaluate(DEV)["accuracy"] > 0.8
@@ -182,7 +182,7 @@ def test_methods_are_refused_where_they_do_not_belong(base: Path) -> None:
         ReportClassifier.from_base(base, labels=LABELS, name="organ").fit(TRAIN, None, linear)
     with pytest.raises(ConfigError, match="is for a VectorClassifier"):
         Pipeline([made(base)]).fit(TRAIN, None, linear)
-    with pytest.raises(ConfigError, match="a teacher is for method=None"):
+    with pytest.raises(ConfigError, match="a teacher is for method='tuned'"):
         made(base).fit(TRAIN, None, linear, teacher=made(base))
     with pytest.raises(ConfigError, match="leave freeze out"):
         made(base).fit(TRAIN, None, FitConfig(method="contrastive", freeze="encoder"))
@@ -209,3 +209,30 @@ def test_only_what_is_read_is_explained(base: Path) -> None:
     (why,) = stage.explain(record)
     assert [word.text for word in why.words] == ["PLAN", ":", "took", "the", "murmur"]
     assert all(record.text[word.start : word.end] == word.text for word in why.words)
+
+
+def test_a_fit_that_comes_to_nothing_keeps_what_is_shared_and_no_figures(base: Path) -> None:
+    stage = made(base)
+    other = ReportClassifier.from_base(stage.encoder, labels=LABELS, name="other")
+    with pytest.raises(TrainingError, match="no pairs to learn from"):
+        stage.fit([note(0, "heart"), note(1, "skin")], None, FitConfig(method="contrastive"))
+    assert stage.encoder is other.encoder
+    stage.fit(TRAIN)
+    silent = [Record(" ", id="silent", labels={"organ": "skin"})]
+    with pytest.raises(TrainingError, match="no development example"):
+        stage.fit(TRAIN[:6], silent, FitConfig(calibrate=True))
+    assert stage.fitted is None
+    with pytest.raises(TrainingError, match="nothing to tell apart"):
+        stage.fit([note(0, "heart"), note(3, "heart"), *silent])
+    with pytest.raises(ConfigError, match="pairs must be at least 2"):
+        FitConfig(pairs=1)
+    with pytest.raises(ConfigError, match="method is"):
+        FitConfig(method={"a": 1})  # type: ignore[arg-type]
+
+
+def test_settings_without_a_method_learn_from_the_encoder_as_it_is(base: Path) -> None:
+    stage = made(base)
+    report = stage.fit(TRAIN, DEV, FitConfig(seed=3, calibrate=True))
+    assert report.config.method == "linear"
+    assert not stage.encoder.changed
+    assert stage.evaluate(DEV)["accuracy"] > 0.9

@@ -10,6 +10,7 @@ import yaml
 from tiny import tiny_base
 
 import clinnlp
+from clinnlp import Record
 from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
 from clinnlp.training.card import bootstrap_interval
 from clinnlp.training.recipe import run
@@ -232,3 +233,40 @@ def test_a_config_that_a_stage_does_not_have_names_the_stage(written: Path) -> N
     stages = [{"stage": "tokenization", "config": {"language": "en"}}]
     with pytest.raises(ConfigError, match=r"stage 'tokenization': its config does not fit: .*'language'"):
         run(joint_recipe(written, stages=stages))
+
+
+def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"no": "No fever today", "yes": "He took aspirin"}
+
+    def load(_: str) -> dict[str, list[Record]]:
+        gold = [
+            Record(f"{text}, {i}.", id=f"{name}{i}", labels={"ill": [name]})
+            for i in range(8)
+            for name, text in texts.items()
+        ]
+        return {"train": gold[:12], "devel": gold[12:]}
+
+    monkeypatch.setattr("clinnlp.corpora.load", load)
+    base = str(tiny_base(written / "base", WORDS))
+    gold_parts = {"train": {"corpus": "x", "part": "train"}, "dev": {"corpus": "x", "part": "devel"}}
+    fit = {"method": "linear", "calibrate": True}
+    vectors = {"stage": "vectors", "name": "ill", "base": base, "labels": ["no", "yes"], "fit": fit, **gold_parts}
+    topics = {"stage": "topics", "base": base, "config": {"topics": 2}, "train": gold_parts["train"]}
+    sentences = {"stage": "sentences", "name": "ill", "base": base, "labels": ["no", "yes"], "fit": {"epochs": 1}}
+    tokens = {"stage": "tokenization"}
+    report = run(joint_recipe(written, stages=[tokens, vectors, topics], beside={}))
+    made, found = report.fitted
+    assert made.report.temperatures["ill"] > 0
+    assert made.scores is not None
+    assert made.scores["accuracy"] > 0.9
+    assert len(found.stage.labels) == 2  # type: ignore[attr-defined]
+    nlp = clinnlp.load(report.folder)
+    assert nlp("He took aspirin.").labels["ill"][0].name == "yes"
+    report = run(joint_recipe(written, stages=[tokens, {**sentences, **gold_parts}], beside={}))
+    assert report.fitted[0].report.records == {"ill": 12}
+    own = {name: value for name, value in vectors.items() if name not in ("base", "fit")}
+    path = joint_recipe(written, stages=[own, {**own, "name": "other"}], beside={}, fit={"method": "linear"})
+    with pytest.raises(ConfigError, match="method is for a stage that is fitted alone"):
+        run(path)
