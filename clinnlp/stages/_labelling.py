@@ -218,7 +218,7 @@ class LabellingStage(EncoderStage):
                 f"stage {self.name!r} gives what are no numbers: its weights are broken, fit or load them again"
             )
         labels, several, abstain = self.labels, self.multi_label, self.least
-        least = [self.thresholds[label] for label in labels] if several else [0.0] * len(labels)
+        least = list(self.thresholds.values()) if several else None
         return [
             rank(row, labels, least) if row.any() and (several or row.max() >= abstain) else [] for row in probabilities
         ]
