@@ -247,10 +247,6 @@ class LabellingStage(EncoderStage):
         """Tell whether a record has gold labels for this stage."""
         return self.name in record.labels
 
-    def given(self, record: Record) -> Record:
-        """Give a record with its gold where `judge` and `fit_task` look for it, before earlier stages read it."""
-        return record
-
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
         """Give the gold of the items that have some, and the probabilities that the stage finds for them.
 

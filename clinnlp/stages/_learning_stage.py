@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.cards import read_card
+from clinnlp.record import Record
 from clinnlp.stage import Stage
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class LearningStage(Stage):
     def saved_in(self) -> str | None:
         """Where what the stage learned was read from; None of a new one."""
         raise NotImplementedError
+
+    def place_gold(self, record: Record) -> Record:
+        """Give a record with its gold where this stage looks for it, also after earlier stages have read it."""
+        return record
 
     def default_fit_config(self) -> FitConfig:
         """Give the settings of a `fit` without any."""

@@ -100,7 +100,7 @@ class SentenceClassifier(SpanStage):
             kept = rows[rows.any(axis=1)]
             record.labels[self.name] = rank(kept.mean(axis=0), self.labels) if len(kept) else []
 
-    def given(self, record: Record) -> Record:
+    def place_gold(self, record: Record) -> Record:
         """Give a record whose gold is its own one sentence, where it has none: a tokenizer would cut others."""
         if self.name not in record.labels or record.has("sentences"):
             return record

@@ -23,7 +23,7 @@ from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
-from clinnlp.training.stages import fit_tasks, placed
+from clinnlp.training.stages import fit_tasks
 
 __all__ = ["RecipeReport", "run"]
 
@@ -295,7 +295,7 @@ def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> A
         raise ConfigError(f"{where}: its config does not fit: {type(error).__name__}: {reason}") from None
 
 
-def _gold(named: Any, before: Sequence[Stage], stage: Stage) -> list[Record]:
+def _gold(named: Any, before: Sequence[Stage], stage: Any) -> list[Record]:
     """Load records and run the earlier stages over them, so that training reads what the pipeline will read."""
     from clinnlp import corpora
 
@@ -306,4 +306,4 @@ def _gold(named: Any, before: Sequence[Stage], stage: Stage) -> list[Record]:
             raise ConfigError(f"the corpus {item['corpus']!r} has no part {item['part']!r}: it has {', '.join(parts)}")
         records += parts[item["part"]]
     rules = [stage for stage in before if not hasattr(stage, "fit")]
-    return list(Pipeline(rules).pipe(placed(stage, record) for record in records)) if rules else records
+    return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records

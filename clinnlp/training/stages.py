@@ -23,7 +23,7 @@ from clinnlp.training.task import HeadTask
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
 
-__all__ = ["check_teachers", "finish", "fit_pipeline", "fit_stage", "fit_tasks", "placed", "save_fitted"]
+__all__ = ["check_teachers", "finish", "fit_pipeline", "fit_stage", "fit_tasks", "save_fitted"]
 
 
 def fit_stage(
@@ -167,13 +167,7 @@ def _prepared(records: Sequence[Record] | None, before: Sequence[Stage], stage: 
     """Run the earlier stages over copies of the records, so that training reads what the pipeline will read."""
     if records is None or not before:
         return None if records is None else list(records)
-    return list(Pipeline(before).pipe(placed(stage, record).copy() for record in records))
-
-
-def placed(stage: Any, record: Record) -> Record:
-    """Give a record with its gold where a stage looks for it after earlier stages have read it."""
-    made: Record = stage.given(record) if hasattr(stage, "given") else record
-    return made
+    return list(Pipeline(before).pipe(stage.place_gold(record).copy() for record in records))
 
 
 def check_teachers(stage: Any, teacher: Any) -> list[Any]:

@@ -253,7 +253,7 @@ def test_gold_of_a_record_is_learned_and_judged_behind_a_tokenizer(base: Path, t
     stage = nlp["tone"]
     assert isinstance(stage, SentenceClassifier)
     assert stage.evaluate(gold)["accuracy"] > 0.7
-    behind = list(Pipeline([Tokenizer()]).pipe(stage.given(record) for record in gold))
+    behind = list(Pipeline([Tokenizer()]).pipe(stage.place_gold(record) for record in gold))
     assert [len(record.sentences) for record in behind] == [1] * len(gold)
     assert stage.evaluate(behind)["accuracy"] == stage.evaluate(gold)["accuracy"]
     assert gold[0].sentences == []
