@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinnlp.atomic import replace_file
-from clinnlp.errors import ConfigError, MissingPackageError
+from clinnlp.errors import ConfigError
+from clinnlp.figures import new_figure, write_figure
 from clinnlp.record import Record
 
 __all__ = ["Trends", "trends"]
@@ -114,18 +114,11 @@ class Trends:
         FormatError
             If the path is a folder's.
         """
-        # Figure and canvas by themselves: pyplot would keep every figure, and may look for a display.
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator
-        except ImportError as error:
-            raise MissingPackageError("matplotlib", "train") from error
-
         if not self.periods:
             raise ConfigError(f"trends of {self.name!r}: nothing to draw: no record with labels has a valid time")
-        figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(8, 5)
+        from matplotlib.ticker import MaxNLocator
+
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         places = range(len(self.periods))
         for number, (label, shares) in enumerate(list(self.shares.items())[:most]):
@@ -143,10 +136,7 @@ class Trends:
         below.set_xticks(shown, [self.periods[i] for i in shown], rotation=45, ha="right")
         if self.undated:
             below.set_xlabel(f"{self.undated} more without a valid time")
-        path = Path(path)
-        with replace_file(path) as new:
-            figure.savefig(new, format="png")
-        return path
+        return write_figure(figure, path)
 
 
 def trends(records: Iterable[Record], name: str, by: str = "month", *, every: bool = False) -> Trends:

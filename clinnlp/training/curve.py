@@ -8,8 +8,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinnlp.atomic import replace_file
-from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.errors import TrainingError
+from clinnlp.figures import new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,14 +55,6 @@ def write_learning_curve(
     FormatError
         If the path is a folder's.
     """
-    # Figure and canvas by themselves: pyplot would keep every figure, and may look for a display.
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "train") from error
-
     curves = _curves(history)
     if not curves:
         raise TrainingError("there is no learning curve to draw: the history has neither a loss nor a figure")
@@ -72,8 +64,9 @@ def write_learning_curve(
     main = metric or (next(iter(curves)) if len(curves) == 1 else "")
 
     panels = (losses is not None) + bool(curves)
-    figure = Figure(figsize=(7, 0.8 + 2.8 * panels), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 0.8 + 2.8 * panels)
+    from matplotlib.ticker import MaxNLocator
+
     axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
     if losses is not None:
         axes[0].plot(*losses, color=_LOSS_COLOUR, marker="o", markersize=4)
@@ -90,10 +83,7 @@ def write_learning_curve(
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if title:
         figure.suptitle(title, parse_math=False)
-    path = Path(path)
-    with replace_file(path) as new:
-        figure.savefig(new, format="png")
-    return path
+    return write_figure(figure, path)
 
 
 def _curves(history: Iterable[Mapping[str, Any]]) -> dict[str, _Points]:

@@ -7,12 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinnlp.atomic import replace_file
-from clinnlp.errors import MissingPackageError, TrainingError
+from clinnlp.errors import TrainingError
+from clinnlp.figures import new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from clinnlp.training.scores import Scores
@@ -43,7 +42,7 @@ def check_drawable(stage: Any) -> None:
         raise TrainingError(
             f"stage {stage.name!r}: there is nothing to draw of spans: pictures are of classified items"
         )
-    _figure()
+    new_figure()
 
 
 def write_confusion(scores: Scores | Mapping[str, Scores], path: str | Path) -> Path:
@@ -79,7 +78,7 @@ def write_confusion(scores: Scores | Mapping[str, Scores], path: str | Path) -> 
     systems = _systems(scores)
     tables = [_table(one) for one in systems.values()]
     names = [name for one, (rows, _, _) in zip(systems.values(), tables, strict=True) for name in _names(one, rows)]
-    figure = _figure()
+    figure = new_figure()
     fonts = _fonts_of([*names, *systems])
     sizes = [_size(counts) for _, _, counts in tables]
     longest = max(map(len, names)) * 0.075
@@ -92,7 +91,7 @@ def write_confusion(scores: Scores | Mapping[str, Scores], path: str | Path) -> 
         _draw_table(panel, _names(one, rows), columns or _names(one, rows), counts, fonts)
         panel.set(xlabel="" if one.multi_label else "found", ylabel="label" if one.multi_label else "gold")
         panel.set_title(_plain(title), parse_math=False, fontfamily=fonts)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def write_reliability(scores: Scores | Mapping[str, Scores], path: str | Path, bins: int = 10) -> Path:
@@ -129,7 +128,7 @@ def write_reliability(scores: Scores | Mapping[str, Scores], path: str | Path, b
     """
     systems = _systems(scores)
     curves = {name: one.reliability(bins) for name, one in systems.items()}
-    figure = _figure()
+    figure = new_figure()
     figure.set_size_inches(6, 7.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1, zorder=0)
@@ -149,7 +148,7 @@ def write_reliability(scores: Scores | Mapping[str, Scores], path: str | Path, b
         panel.grid(alpha=0.3)
     for text in upper.legend(loc="upper left", prop={"family": _fonts_of(list(systems))}).get_texts():
         text.set_parse_math(False)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
 def _systems(scores: Any) -> dict[str, Scores]:
@@ -159,25 +158,6 @@ def _systems(scores: Any) -> dict[str, Scores]:
     if not systems or not all(one.judged and one.labels for one in systems.values()):
         raise TrainingError("there is nothing to draw: the scores are not of classified items")
     return systems
-
-
-def _figure() -> Figure:
-    # Figure and canvas by themselves: pyplot would keep every figure, and may look for a display.
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "train") from error
-    figure = Figure(dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _write(figure: Figure, path: str | Path) -> Path:
-    path = Path(path)
-    with replace_file(path) as new:
-        figure.savefig(new, format="png")
-    return path
 
 
 def _table(scores: Scores) -> tuple[list[int], list[str], NDArray[Any]]:

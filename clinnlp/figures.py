@@ -1,0 +1,47 @@
+"""Pictures: figures of matplotlib without a display, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinnlp.atomic import replace_file
+from clinnlp.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["new_figure", "write_figure"]
+
+
+def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
+    """Make an empty figure, in inches.
+
+    Raises
+    ------
+    MissingPackageError
+        If matplotlib is not installed.
+    """
+    # Figure and canvas by themselves: pyplot would keep every figure, and may look for a display.
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingPackageError("matplotlib", "train") from error
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as a PNG, and give the path.
+
+    Raises
+    ------
+    FormatError
+        If the path is a folder's.
+    """
+    path = Path(path)
+    with replace_file(path) as new:
+        figure.savefig(new, format="png")
+    return path
