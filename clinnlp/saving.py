@@ -14,7 +14,8 @@ import yaml
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import keep_foreign, put_card, read_card
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, PIPELINE_FILE, saved_encoder
+from clinnlp.encoders.bag_of_words import BAG_FILE
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, HEAD_FILE, PIPELINE_FILE, saved_encoder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
@@ -29,7 +30,7 @@ __all__ = ["FORMAT", "check_savable", "load", "save_pipeline"]
 FORMAT = 1
 FILE = PIPELINE_FILE
 # A whole checkpoint that was saved where the pipeline goes: it would be read in its place.
-_CHECKPOINT = ("config.json", "model*.safetensors", "*.safetensors.index.json", "tokenizer*.json", "head.safetensors")
+_CHECKPOINT = ("config.json", "model*.safetensors", "*.safetensors.index.json", "tokenizer*.json", HEAD_FILE, BAG_FILE)
 _KEYS = ("clinnlp", "name", "batch_size", "encoders", "stages")
 _STAGE_KEYS = ("name", "stage", "config", "encoder", "weights")
 

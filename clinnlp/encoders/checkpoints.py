@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from clinnlp.encoders.bag_of_words import BAG_FILE
 from clinnlp.errors import CheckpointError
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 
@@ -168,7 +169,7 @@ def _read_pipeline(folder: Path) -> dict[str, Any]:
 
 def _in_folder(folder: Path) -> Path:
     if (folder / "config.json").is_file():
-        if {path.name for path in folder.glob(_WEIGHTS)} == {HEAD_FILE}:
+        if {path.name for path in folder.glob(_WEIGHTS)} - {BAG_FILE} == {HEAD_FILE}:
             raise CheckpointError(
                 f"the folder {folder} has a head without its encoder: give the folder of the pipeline around it"
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import put_card
+from clinnlp.encoders.bag_of_words import BAG_FILE
 from clinnlp.encoders.checkpoints import HEAD_FILE, PIPELINE_FILE
 from clinnlp.encoders.loading import load_config, quiet
 from clinnlp.errors import CheckpointError, ConfigError
@@ -29,6 +30,7 @@ _STALE = (
     "added_tokens.json",
     "special_tokens_map.json",
     HEAD_FILE,
+    BAG_FILE,
     PIPELINE_FILE,
 )
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -53,6 +55,7 @@ def save_checkpoint(
     dtype: str = "float32",
     state: Mapping[str, Any] | None = None,
     card: str | None = None,
+    beside: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Write weights as safetensors, the configuration, and the tokenizer or image processor.
 
@@ -68,6 +71,8 @@ def save_checkpoint(
         Weights by name, where they are not all the model's own.
     card : str, optional
         The model card, which is written with them.
+    beside : callable, optional
+        Writes what else there is to save into the new folder, in this dtype.
 
     Raises
     ------
@@ -81,6 +86,8 @@ def save_checkpoint(
         with quiet():
             model.save_pretrained(new, state_dict=_as(model.state_dict() if state is None else state, dtype))
         processor.save_pretrained(new)
+        if beside is not None:
+            beside(new, dtype)
         put_card(new, card)
     return Path(folder)
 
@@ -100,17 +107,25 @@ def save_head(
     dtype: str = "float32",
     card: str | None = None,
     state: Mapping[str, Any] | None = None,
+    beside: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Write the weights of a head and its configuration, without the encoder; see `save_checkpoint`."""
     check_dtype(dtype)
     with _written(Path(folder)) as new:
         _put_head(head, new, dtype, state)
+        if beside is not None:
+            beside(new, dtype)
         put_card(new, card)
     return Path(folder)
 
 
 def save_with_encoder(
-    head: Any, encoder: Any, folder: str | Path, dtype: str = "float32", card: str | None = None
+    head: Any,
+    encoder: Any,
+    folder: str | Path,
+    dtype: str = "float32",
+    card: str | None = None,
+    beside: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Write an encoder, and beside it a head that transformers has no model for; see `save_checkpoint`."""
     check_dtype(dtype)
@@ -119,6 +134,8 @@ def save_with_encoder(
             encoder.model.save_pretrained(new, state_dict=_as(encoder.model.state_dict(), dtype))
         encoder.windows.tokenizer.save_pretrained(new)
         _put_head(head, new, dtype)
+        if beside is not None:
+            beside(new, dtype)
         put_card(new, card)
     return Path(folder)
 

@@ -248,15 +248,18 @@ class EncoderStage(LearningStage):
         dtype : {"float32", "float16", "bfloat16"}
             How the weights are written.
         """
+        from clinnlp.encoders.model_heads import joined_state
         from clinnlp.encoders.saving import save_checkpoint, save_with_encoder
         from clinnlp.training.card import stage_card
 
         refuse_ensemble(self, "saved")
         card = stage_card(self, Path(folder), dtype)
         if not self.auto_class:
-            return save_with_encoder(self._saved_head(), self.encoder, folder, dtype, card)
-        state = {name: tensor for name, tensor in self.state_dict().items() if name not in self.in_config}
-        return save_checkpoint(self._saved_head(), self.windows.tokenizer, folder, dtype, state, card)
+            return save_with_encoder(self._saved_head(), self.encoder, folder, dtype, card, self._save_beside)
+        state = joined_state(self.encoder.model, self.head)
+        state = {name: tensor for name, tensor in state.items() if name not in self.in_config}
+        tokenizer = self.windows.tokenizer
+        return save_checkpoint(self._saved_head(), tokenizer, folder, dtype, state, card, self._save_beside)
 
     def save_head(self, folder: str | Path, dtype: str = "float32") -> Path:
         """Write the head alone, for a pipeline that saves the encoder once for all heads on it."""
@@ -265,7 +268,11 @@ class EncoderStage(LearningStage):
 
         refuse_ensemble(self, "saved")
         state = {name: tensor for name, tensor in self.head.state_dict().items() if name not in self.in_config}
-        return save_head(self._saved_head(), folder, dtype, stage_card(self, Path(folder), dtype), state)
+        card = stage_card(self, Path(folder), dtype)
+        return save_head(self._saved_head(), folder, dtype, card, state, self._save_beside)
+
+    def _save_beside(self, folder: Path, dtype: str) -> None:
+        """Write what else the stage has learned into the folder of its head."""
 
     def _saved_head(self) -> Any:
         return self.head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ from clinnlp.stages.entities import find_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clinnlp.encoders.text import Paragraph
     from clinnlp.encoders.words import Words
     from clinnlp.stages.reports import ReportClassifier
 
 __all__ = ["explain_reports"]
 
 _METHOD = "integrated_gradients"
+_WITH_BAG = "integrated_gradients and the weights of the bag of words"
 
 
 def explain_reports(
@@ -40,11 +43,12 @@ def explain_reports(
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise ConfigError("steps of integrated gradients are a whole number from 1")
     models = [PieceAttribution(member, steps) for member in (stage, *stage.members)]
+    method = _METHOD if all(model.stage.bag is None for model in models) else _WITH_BAG
     scores, empty = stage.predict([stage.reads(record).text for record in records])
     found: list[Explanation] = []
     for record, row, nothing in zip(records, scores, empty, strict=True):
         if nothing:
-            found.append(Explanation(record.id, label or "", 0.0, method=_METHOD, record_text=record.text))
+            found.append(Explanation(record.id, label or "", 0.0, method=method, record_text=record.text))
             continue
         output = int(row.argmax()) if label is None else labels.index(label)
         words, paragraphs = _weigh(stage, record, models, output)
@@ -56,7 +60,7 @@ def explain_reports(
                 float(row[output]),
                 words,
                 _sums(record, words, sentences),
-                _METHOD,
+                method,
                 record.text,
             )
         )
@@ -69,7 +73,7 @@ def _weigh(
     """Give the weights of a report's words, the mean over models, and the raw spans of its paragraphs."""
     view = stage.reads(record)
     (paragraphs,) = stage.windows.paragraphs([view.text])
-    every = [model.weights(view.text, paragraphs, output) for model in models]
+    every = [_with_bag(model, view.text, paragraphs, output) for model in models]
     words: list[WeightedSpan] = []
     spans: list[tuple[int, int]] = []
     for number, of_paragraph in enumerate(find_words(record, paragraphs, view)):
@@ -79,6 +83,26 @@ def _weigh(
         if len(words) > before:
             spans.append((words[before].start, words[-1].end))
     return words, spans
+
+
+def _with_bag(
+    model: PieceAttribution, text: str, paragraphs: Sequence[Paragraph], output: int
+) -> list[NDArray[np.float64]]:
+    """Give the weights of the pieces of each paragraph, the mean of the head's and the bag's where there is one."""
+    found = model.weights(text, paragraphs, output)
+    if model.stage.bag is None:
+        return found
+    found = [weights / 2 for weights in found]
+    starts = [paragraph.starts for paragraph in paragraphs]
+    edges = np.append(0, np.cumsum([len(some) for some in starts]))
+    begins = np.concatenate(starts)
+    ends = np.concatenate([paragraph.ends for paragraph in paragraphs])
+    flat = np.concatenate(found)
+    for (start, end), weight in model.stage.bag.carried(text, output).items():
+        low, high = np.searchsorted(ends, start, side="right"), np.searchsorted(begins, end, side="left")
+        if low < high:
+            flat[low:high] += weight / 2 / (high - low)
+    return [flat[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
 def _spans(record: Record, words: Words, pieces: NDArray[np.float64]) -> list[WeightedSpan]:

@@ -12,7 +12,7 @@ from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import (
     probabilities,
 )
-from clinnlp.errors import RecordError
+from clinnlp.errors import ConfigError, RecordError
 from clinnlp.record import Record
 from clinnlp.stages._decision import (
     check_sections,
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clinnlp.alignment import EditedText
+    from clinnlp.encoders.bag_of_words import BagOfWords
     from clinnlp.explanation import Explanation
     from clinnlp.training.config import FitConfig
     from clinnlp.training.task import HeadTask
 
 __all__ = ["ReportClassifier"]
+
+# Where a checkpoint's config.json says that a bag of words lies beside the head.
+_BAG = "bag_of_words"
 
 
 class ReportClassifier(LabellingStage):
@@ -66,6 +70,10 @@ class ReportClassifier(LabellingStage):
     sections : sequence of str, optional
         Names of the sections that are read, such as "impression"; by default the whole note. The stage then requires
         sections, and a note that has none of these gets an empty list.
+    bag_of_words : bool, optional
+        Whether a bag of words votes with the head: logits are the mean of both. It is fitted with the head, on the same
+        notes, in seconds, and saved beside it, where plain transformers does not see it; see
+        `clinnlp.encoders.bag_of_words`. By default what the checkpoint says, or not.
     window, overlap : int
         Length of a window and least overlap of two, in word pieces.
     batch_tokens : int
@@ -76,6 +84,8 @@ class ReportClassifier(LabellingStage):
 
     kind: ClassVar[str] = "reports"
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    new_bag: ClassVar[bool] = False
+    """Whether a bag of words votes with a new head, where nobody says."""
     uses = ("cleaned",)
     assigns = ("labels",)
 
@@ -90,6 +100,7 @@ class ReportClassifier(LabellingStage):
         threshold: float | Mapping[str, float] | None = None,
         abstain: float | None = None,
         sections: Sequence[str] | None = None,
+        bag_of_words: bool | None = None,
         window: int = 256,
         overlap: int = 64,
         batch_tokens: int = 4096,
@@ -111,9 +122,45 @@ class ReportClassifier(LabellingStage):
         self.sections = None if sections is None else check_sections(sections, self.name)
         if self.sections is not None:
             self.requires = ("sections",)
+        if not (bag_of_words is None or isinstance(bag_of_words, bool)):
+            raise ConfigError(f"stage {self.name!r}: bag_of_words is True or False")
+        self.bag_of_words = bag_of_words
+        self._bag: BagOfWords | None = None
+        self._bag_is_read = self.saved_in is None
 
     def _own_settings(self) -> tuple[str, ...]:
-        return (*super()._own_settings(), "sections")
+        return (*super()._own_settings(), "sections", "bag_of_words")
+
+    @property
+    def has_bag(self) -> bool:
+        """Whether a bag of words votes with the head, once it is fitted."""
+        if self.bag_of_words is not None:
+            return self.bag_of_words
+        return self.new_bag if self.saved_in is None else self._saved_bag
+
+    @property
+    def _saved_bag(self) -> bool:
+        return getattr(self.head_config, _BAG, False) is True
+
+    @property
+    def bag(self) -> BagOfWords | None:
+        """The bag of words that votes with the head; None where there is none, and before a fit."""
+        if not self.has_bag:
+            return None
+        if not self._bag_is_read:
+            self._bag, self._bag_is_read = self._load_bag(), True
+        return self._bag
+
+    @bag.setter
+    def bag(self, bag: BagOfWords | None) -> None:
+        self._bag, self._bag_is_read = bag, True
+
+    def _load_bag(self) -> BagOfWords | None:
+        from clinnlp.encoders.bag_of_words import BagOfWords
+
+        if self.saved_in is None or not self._saved_bag:
+            return None
+        return BagOfWords.load(Path(self.saved_in), len(self.labels))
 
     def reads(self, record: Record) -> EditedText:
         """Give what the stage reads of a record, with the way back to raw offsets.
@@ -164,7 +211,17 @@ class ReportClassifier(LabellingStage):
         return scores, empty
 
     def pooled_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Give the averaged logits of the windows of each text, as `predict` gives probabilities."""
+        """Give the logits of each text, as `predict` gives probabilities: those of the head, or the mean with a bag's.
+
+        Probabilities of the mean are the geometric mean of both (Hinton, 2002).
+        """
+        logits, empty = self._head_logits(texts)
+        if (bag := self.bag) is not None:
+            logits = (logits + bag.log_odds(texts)) / 2
+        return logits, empty
+
+    def _head_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the averaged logits of the windows of each text."""
         return self._pooled(texts, len(self.labels))
 
     def _pooled(self, texts: Sequence[str], width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -201,8 +258,9 @@ class ReportClassifier(LabellingStage):
 
         The weights of a report's words are parts of the label's logit, before it becomes a probability: those of
         integrated gradients sum up to what the logit of the report is above that of the same report with every piece
-        masked. A word is a token of the record where it has tokens, else what the tokenizer cuts at white space and
-        marks; pieces of white space belong to none. Of an ensemble the weights are the mean over its members.
+        masked. Where a bag of words votes with the head, a word's weight is half of that and half of what its terms
+        weigh in the bag. A word is a token of the record where it has tokens, else what the tokenizer cuts at white
+        space and marks; pieces of white space belong to none. Of an ensemble the weights are the mean over its members.
 
         A long report is explained window by window, so that memory does not grow with it.
 
@@ -233,6 +291,31 @@ class ReportClassifier(LabellingStage):
         from clinnlp.stages._explanations import explain_reports
 
         return explain_reports(self, records, label, steps)
+
+    def warm_up(self) -> None:
+        """Load tokenizer and weights."""
+        super().warm_up()
+        _ = self.bag
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Give the weights of encoder, head and bag of words by name."""
+        state = super().state_dict()
+        if (bag := self.bag) is not None:
+            state.update({f"bag_of_words.{name}": tensor for name, tensor in bag.state_dict().items()})
+        return state
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return state if self.head_changed else {**state, "_bag": None, "_bag_is_read": False}
+
+    def _saved_head(self) -> Any:
+        head = super()._saved_head()
+        setattr(head.config, _BAG, self.bag is not None)
+        return head
+
+    def _save_beside(self, folder: Path, dtype: str) -> None:
+        if (bag := self.bag) is not None:
+            bag.save(folder, dtype)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

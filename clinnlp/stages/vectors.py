@@ -38,6 +38,7 @@ class VectorClassifier(ReportClassifier):
 
     kind: ClassVar[str] = "vectors"
     auto_class: ClassVar[str] = ""
+    new_bag: ClassVar[bool] = True
 
     def _make_head(self, config: PretrainedConfig) -> LabelledVectorHead:
         from clinnlp.encoders.own_heads import LabelledVectorHead
@@ -57,8 +58,8 @@ class VectorClassifier(ReportClassifier):
         means, empty = self._pooled(texts, self.head.config.hidden_size)
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), empty
 
-    def pooled_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Give the logits of the vector of each text, as `predict` gives probabilities."""
+    def _head_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give the logits of the vector of each text."""
         vectors, empty = self.vectors(texts)
         layer = self.head.classifier
         weights, bias = (part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias))

@@ -1,7 +1,6 @@
 """A bag of words to judge a classifier by: what a transformer does not beat is not worth its cost.
 
-Term frequencies weighted by inverse document frequency (TF-IDF) and a logistic regression for each label, both of
-scikit-learn. Its settings are chosen by cross-validation on the training records alone.
+See `clinnlp.encoders.bag_of_words`; its settings are chosen by cross-validation on the training records alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinnlp.errors import TrainingError
+from clinnlp.encoders.bag_of_words import VIEWS, BagOfWords, Terms, joined, regression
+from clinnlp.encoders.heads import probabilities
 from clinnlp.record import Record
 from clinnlp.training.fit import Gold
 from clinnlp.training.gold import refuse_single_class, targets
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Baseline", "fit_baseline"]
 
-# Single letters are words too: "T wave", "vitamin D". "No" and "not" are no content words in scikit-learn's list.
-_WORDS = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-_VIEWS: dict[str, dict[str, Any]] = {
-    "words": _WORDS,
-    "content words": {**_WORDS, "stop_words": "english"},
-    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
-}
 # Macro F1 of the three: cross-validated on MTS-Dialog 0.48, 0.46 and 0.50; of a fifth of OHSUMED 0.49, 0.55 and 0.56,
 # of another fifth 0.55, 0.60 and 0.57. Classes always weigh the same: otherwise it was lower with all of them.
 _FEATURES = (("words",), ("content words",), ("words", "characters"))
@@ -44,8 +37,6 @@ _STRENGTHS = (10.0, 100.0)
 _FOLDS, _FEWEST = 3, 12
 # Settings are chosen on so many characters of text: on more, character n-grams take minutes.
 _MOST_CHARACTERS = 1_500_000
-# A term of one document says nothing of others, where there are enough of these.
-_MANY = 100
 
 
 @dataclass
@@ -69,6 +60,7 @@ class Baseline:
         Inverse of the regularization, scikit-learn's `C`.
     cross_validated : Scores or None
         Of the chosen settings, on the training records; None where these are too few.
+    bag : BagOfWords or None
     """
 
     name: str
@@ -79,8 +71,7 @@ class Baseline:
     features: tuple[str, ...] = _FEATURES[-1]
     strength: float = _STRENGTHS[0]
     cross_validated: Scores | None = None
-    _vectorizers: list[Any] = field(default_factory=list, repr=False)
-    _models: list[Any] = field(default_factory=list, repr=False)
+    bag: BagOfWords | None = field(default=None, repr=False)
 
     def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the probabilities of all labels, as `ReportClassifier.predict` does.
@@ -97,8 +88,8 @@ class Baseline:
             Which texts are that.
         """
         empty = np.array([not text.strip() for text in texts], dtype=bool)
-        counted = _joined([vectorizer.transform(texts) for vectorizer in self._vectorizers]) if len(texts) else None
-        scores = _probabilities(self._models, counted, len(texts), self.multi_label)
+        assert self.bag is not None
+        scores = _probabilities(self.bag.log_odds(texts), self.multi_label)
         scores[empty] = 0
         return scores, empty
 
@@ -173,8 +164,7 @@ def fit_baseline(
     if len(records) >= _FEWEST:
         _choose(made, records, gold, aims, seed)
     texts = [made.reads(record).text for record in records]
-    made._vectorizers = [_vectorizer(view, texts) for view in made.features]
-    made._models = _models(_joined([one.transform(texts) for one in made._vectorizers]), aims, made.strength)
+    made.bag = BagOfWords.fit(texts, aims, made.features, made.strength)
     return made
 
 
@@ -198,13 +188,13 @@ def _choose(made: Baseline, records: list[Record], gold: list[list[str]], aims: 
             return
         learned = [texts[i] for i in outside]
         views: dict[str, tuple[Any, Any]] = {}
-        for view in _VIEWS:
-            vectorizer = _vectorizer(view, learned)
-            views[view] = vectorizer.transform(learned), vectorizer.transform([texts[i] for i in inside])
+        for view in VIEWS:
+            terms, counted = Terms.fit(view, learned)
+            views[view] = counted, terms.transform([texts[i] for i in inside])
         for (features, strength), scores in found.items():
-            ours, theirs = (_joined([views[view][side] for view in features]) for side in (0, 1))
-            models = _models(ours, aims[outside], strength)
-            scores[inside] = _probabilities(models, theirs, len(inside), made.multi_label)
+            ours, theirs = (joined([views[view][side] for view in features]) for side in (0, 1))
+            weights, bias = regression(ours, aims[outside], strength)
+            scores[inside] = _probabilities(theirs @ weights.T + bias, made.multi_label)
     judged = {
         setting: score_labels(gold, scores, made.labels, multi_label=made.multi_label, threshold=made.threshold)
         for setting, scores in found.items()
@@ -221,38 +211,6 @@ def _sample(texts: Sequence[str], seed: int) -> list[int]:
     return sorted(order[: max(int(np.searchsorted(sizes, _MOST_CHARACTERS, side="right")), _FEWEST)])
 
 
-def _vectorizer(view: str, texts: Sequence[str]) -> Any:
-    """Fit what counts the terms of a view; where no text has any, nothing is counted."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    for least in (2, 1) if len(texts) >= _MANY else (1,):
-        try:
-            return TfidfVectorizer(sublinear_tf=True, min_df=least, **_VIEWS[view]).fit(texts)
-        except ValueError:  # no term is left
-            continue
-    raise TrainingError(f"none of {len(texts)} training texts has {view}: a bag of words has nothing to count")
-
-
-def _joined(views: Sequence[Any]) -> Any:
-    from scipy.sparse import hstack
-
-    return hstack(views).tocsr()
-
-
-def _models(counted: Any, aims: NDArray[np.bool_], strength: float) -> list[Any]:
-    """Fit a logistic regression for each label, or give its probability where all records have it, or none has."""
-    from sklearn.linear_model import LogisticRegression
-
-    return [
-        LogisticRegression(C=strength, class_weight="balanced", solver="liblinear", max_iter=1000).fit(counted, aim)
-        if 0 < aim.sum() < len(aim)
-        else float(aim.all())
-        for aim in aims.T
-    ]
-
-
-def _probabilities(models: Sequence[Any], counted: Any, size: int, multi_label: bool) -> NDArray[np.float64]:
-    scores = np.zeros((size, len(models)))
-    for column, model in enumerate(models if size else ()):
-        scores[:, column] = model if isinstance(model, float) else model.predict_proba(counted)[:, 1]
+def _probabilities(log_odds: NDArray[np.float64], multi_label: bool) -> NDArray[np.float64]:
+    scores = probabilities(log_odds, multi_label=True)
     return scores if multi_label else scores / np.maximum(scores.sum(axis=1, keepdims=True), np.finfo(float).tiny)

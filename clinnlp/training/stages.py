@@ -215,6 +215,8 @@ def finish(tasks: Sequence[HeadTask], report: FitReport, config: FitConfig) -> N
             logits, targets, multi_label = task.logits()
             temperature = fit_temperature(logits, targets, multi_label=multi_label)
             _cool(task.head, temperature)
+            if (bag := getattr(task.stage, "bag", None)) is not None:  # its logits are averaged with the head's
+                task.stage.bag = bag.divided(temperature)
             report.temperatures[task.name] = temperature
         if config.tune_thresholds and task.tune is not None:
             task.tune()

@@ -29,7 +29,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(base: object, **options: object) -> VectorClassifier:
-    return VectorClassifier.from_base(base, labels=LABELS, name="organ", **options)
+    """Make a classifier by vectors alone."""
+    return VectorClassifier.from_base(base, labels=LABELS, name="organ", **{"bag_of_words": False, **options})
 
 
 def test_a_regression_on_vectors_learns_in_one_pass_and_leaves_the_encoder(

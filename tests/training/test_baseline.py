@@ -133,11 +133,11 @@ def test_few_records_and_labels_without_examples_are_learned_from_too() -> None:
     bag = fit_baseline(TRAIN[:2], LABELS, "organ")
     assert bag.cross_validated is None
     assert bag.evaluate(TRAIN[:2])["accuracy"] == 1.0
-    assert bag.predict([TEST[2].text])[0][0, 2] == 0.0
+    assert bag.predict([TEST[2].text])[0][0, 2] < 1e-6
     always = [note(seed, LABELS[0], *LABELS[1 : 1 + seed % 2]) for seed in range(20)]
     found = fit_baseline(always, LABELS, "organ", multi_label=True).predict([TEST[0].text])[0]
-    assert found[0, 0] == 1.0
-    assert found[0, 2] == 0.0
+    assert found[0, 0] > 1 - 1e-6
+    assert found[0, 2] < 1e-6
 
 
 def test_the_cleaned_text_is_read() -> None:
