@@ -113,6 +113,8 @@ class EncoderStage(LearningStage):
             raise CheckpointError(f"a stage of kind {cls.kind!r} needs the folder of its weights")
         if encoder is None:
             return cls(folder, **config)
+        if Path(encoder.checkpoint) == folder:  # a whole checkpoint, whose encoder other stages are on
+            return cls(encoder, **config)
         return cls(encoder, head=folder, **config)
 
     def config(self) -> dict[str, Any]:

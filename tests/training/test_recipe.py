@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from tiny import tiny_base
 
 import clinnlp
@@ -240,9 +242,9 @@ def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
 ) -> None:
     texts = {"no": "No fever today", "yes": "He took aspirin"}
 
-    def load(_: str) -> dict[str, list[Record]]:
+    def load(_: str, sets: tuple[str, ...] = ("ill",)) -> dict[str, list[Record]]:
         gold = [
-            Record(f"{text}, {i}.", id=f"{name}{i}", labels={"ill": [name]})
+            Record(f"{text}, {i}.", id=f"{name}{i}", labels={one: [name] for one in sets})
             for i in range(8)
             for name, text in texts.items()
         ]
@@ -266,6 +268,22 @@ def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
     assert nlp("He took aspirin.").labels["ill"][0].name == "yes"
     report = run(joint_recipe(written, stages=[tokens, {**sentences, **gold_parts}], beside={}))
     assert report.fitted[0].report.records == {"ill": 12}
+    # Without a base it is fitted after the others, on the encoder as they leave it.
+    after = {name: value for name, value in vectors.items() if name != "base"}
+    first = {**sentences, **gold_parts, "name": "one"}
+    del first["base"], first["fit"]
+    monkeypatch.setattr("clinnlp.corpora.load", lambda name: load(name, ("ill", "one")))
+    path = joint_recipe(written, stages=[tokens, after, first], beside={})
+    report = run(path)
+    nlp = clinnlp.load(report.folder)
+    assert nlp["ill"].encoder is nlp["one"].encoder
+    assert nlp("He took aspirin.").labels["ill"][0].name == "yes"
+    trained = load_file(report.folder / "encoder" / "model.safetensors")
+    assert any(not torch.equal(own, trained[name]) for name, own in load_file(Path(base) / "model.safetensors").items())
+    assert report.fitted[0].report.config.method == "linear"
+    path = joint_recipe(written, stages=[tokens, {**after, "fit": {"epochs": 1}}, first], beside={})
+    with pytest.raises(ConfigError, match="is fitted after the others, and must leave their encoder as it is"):
+        run(path)
     own = {name: value for name, value in vectors.items() if name not in ("base", "fit")}
     path = joint_recipe(written, stages=[own, {**own, "name": "other"}], beside={}, fit={"method": "linear"})
     with pytest.raises(ConfigError, match="method is for a stage that is fitted alone"):
