@@ -32,9 +32,10 @@ from clinnlp.training.baseline import fit_baseline
 from clinnlp.training.splits import folds
 
 CORPORA = {"mts_dialog": ("train", "section"), "ohsumed": ("train", "category"), "mtsamples": ("all", "specialty")}
+# None is what a fit without a configuration does.
 METHODS: dict[str, FitConfig | None] = {
     "bag": None,
-    "linear": FitConfig(method="linear"),
+    "linear": None,
     "nearest": FitConfig(method="nearest"),
     "contrastive": FitConfig(method="contrastive", epochs=1, learning_rate=1e-4),
     "tuned": FitConfig(method="tuned", epochs=3, learning_rate=3e-4, head_learning_rate=1e-3),

@@ -231,6 +231,17 @@ def test_a_fit_that_comes_to_nothing_keeps_what_is_shared_and_no_figures(base: P
         FitConfig(method={"a": 1})  # type: ignore[arg-type]
 
 
+def test_classes_weigh_the_same_where_a_note_may_have_several(base: Path) -> None:
+    rare = [note(seed, *(["skin"] if seed % 15 == 0 else []), "heart") for seed in range(60)]
+    found = {}
+    for config in (None, FitConfig(method="linear")):
+        stage = made(base, multi_label=True)
+        assert stage.fit(rare, None, config).config.class_weights == ("balanced" if config is None else None)
+        found[config is None] = stage.predict([record.text for record in rare])[0][:, LABELS.index("skin")].mean()
+    assert found[True] > 2 * found[False]
+    assert made(base).default_fit_config() == FitConfig(method="linear")
+
+
 def test_settings_without_a_method_learn_from_the_encoder_as_it_is(base: Path) -> None:
     stage = made(base)
     report = stage.fit(TRAIN, DEV, FitConfig(seed=3, calibrate=True))
