@@ -34,8 +34,9 @@ class VectorClassifier(ReportClassifier):
     A bag of words votes with it, unless `bag_of_words=False`.
 
     `FitConfig(method=...)` says how it learns: "linear", the default, from the encoder as it is, in one pass over the
-    notes and some seconds, with classes weighing the same where a note may have several; "nearest" from very few examples; "contrastive" from 8 to 64 examples a class, the encoder
-    with it; "tuned" goes on from "linear" with encoder and head.
+    notes and some seconds, with classes weighing the same where a note may have several; "nearest" from very few
+    examples; "contrastive" from 8 to 64 examples a class, the encoder with it; "tuned" goes on from "linear" with
+    encoder and head.
     """
 
     kind: ClassVar[str] = "vectors"
