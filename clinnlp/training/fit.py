@@ -98,8 +98,8 @@ def read_gold(records: Gold) -> list[Record]:
     if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
         raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
     found = [item if isinstance(item, Record) else _of_row(item, place) for place, item in enumerate(records)]
-    for record in found:  # gold may have been added to a record after it was made
-        record.bind(("entities", "labels", "sentences"))
+    for place, record in enumerate(found):  # gold may have been added to a record after it was made
+        record.bind(("entities", "labels", "sentences"), place)
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ from datasets import Dataset
 from tiny import tiny_base
 
 from clinnlp import FitConfig, Pipeline, Record
-from clinnlp.errors import ClinNLPError
+from clinnlp.errors import ClinNLPError, RecordError, StageError, TrainingError
 from clinnlp.formats import parquet
 from clinnlp.formats.arrow import to_arrow
 from clinnlp.record import Entity, Sentence
 from clinnlp.stages import ReportClassifier, Tokenizer
 from clinnlp.training.fit import read_gold
+from clinnlp.training.splits import split
 
 SECRET = "zanzibar"
 WORDS = ["rash", "itch", "cough", "wheeze"]
@@ -87,3 +89,44 @@ def test_rows_that_are_no_gold_are_refused(row: Any, told: str) -> None:
         read_gold([row])
     assert str(caught.value).startswith(told)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"labels": {"organ": ["heart"]}}, "record 2 of those with gold (counted from 0) has the gold label 'heart'"),
+        ({"labels": {"organ": ["skin", "lungs"]}}, "record 2 of those with gold (counted from 0) has 2 gold labels"),
+        ({"entities": [Entity(0, 99, "Sign")]}, "record 3 (counted from 0): entities has a span [0, 99)"),
+    ],
+)
+def test_a_record_without_an_id_is_named_by_its_place(base: Path, changed: dict[str, Any], told: str) -> None:
+    gold = [Record(record.text, labels=record.labels) for record in GOLD]
+    gold.insert(0, gold.pop())  # the one without gold for the stage
+    for name, value in changed.items():
+        setattr(gold[3], name, value)
+    stage = ReportClassifier.from_base(base, labels=["skin", "lungs"], name="organ")
+    with pytest.raises(ClinNLPError, match=re.escape(told)):
+        stage.fit(gold, None, FitConfig(**FAST))
+
+
+def test_a_split_and_a_pipeline_name_records_without_an_id_by_their_place(base: Path, tmp_path: Path) -> None:
+    stage = ReportClassifier.from_base(base, labels=["skin", "lungs"], name="organ")
+    gold = [Record(record.text, labels=record.labels) for record in GOLD[:4]]
+    told = "such as record 3 of those with gold (counted from 0) and record 0 of those with gold (counted from 0)"
+    with pytest.raises(TrainingError, match=re.escape(told)):
+        stage.fit(gold, gold[3:], FitConfig(**FAST))
+    with pytest.raises(TrainingError, match=re.escape("record 0 (counted from 0) has no metadata['patient']")):
+        split(gold, name="organ", by="patient")
+    stage.sections = ["plan"]
+    with pytest.raises(RecordError, match=re.escape("record 0 (counted from 0) has no 'sections'")):
+        stage.evaluate(gold)
+
+    def fail(record: Record) -> None:
+        if record.text == "took wheeze":
+            raise ValueError(SECRET)
+
+    told = re.escape("failed on record 3 (counted from 0): ValueError")
+    with pytest.raises(StageError, match=told):
+        list(Pipeline([fail]).pipe(gold, batch_size=2))
+    with pytest.raises(StageError, match=told):
+        Pipeline([fail]).process(gold, tmp_path / "out.jsonl", on_error="raise", batch_size=2, part_size=2)
