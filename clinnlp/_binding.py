@@ -21,7 +21,13 @@ __all__ = [
     "read_metadata",
     "read_spans",
     "read_texts",
+    "record_name",
 ]
+
+
+def record_name(given: str, place: int | None = None, among: str = "") -> str:
+    """Give how a message names a record: by its id, or where that is empty by its place in its list, from 0."""
+    return f"record {given!r}" if given or place is None else f"record {place}{among} (counted from 0)"
 
 
 def read_id(given: Any) -> str:

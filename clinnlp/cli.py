@@ -254,13 +254,9 @@ def _gold(corpus: str, part: str, limit: int | None) -> list[Record]:
 
     if corpus in corpora.names() or not Path(corpus).exists():
         return corpora.load(corpus, part)[part][:limit]
-    from clinnlp.formats.columns import is_failed
-    from clinnlp.formats.sources import open_source
+    from clinnlp.formats.sources import read_all
 
-    records = list(open_source(corpus, limit=limit))
-    if bad := [record for record in records if is_failed(record)]:
-        raise ConfigError(f"record {bad[0].id!r} of the gold cannot be read: {bad[0].errors[0].message}")
-    return records
+    return read_all(corpus, limit)
 
 
 @app.command()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinnlp._binding import record_name
 from clinnlp._plain import clone
 from clinnlp.encoders.shared import shared_passes
 from clinnlp.errors import ClinNLPError, RecordError, StageError
@@ -23,7 +24,7 @@ def read_input(item: Any, position: int, on_error: str) -> Record:
     """Make a record of what a user gave; what cannot be one is an error, or an empty record that says so."""
     try:
         if isinstance(item, Record):
-            item.bind()  # it may have been changed since it was made
+            item.bind(place=position)  # it may have been changed since it was made
             return item
         if not isinstance(item, str):
             raise RecordError(f"item {position} is of type {type(item).__name__}: give Record objects or texts")
@@ -35,12 +36,12 @@ def read_input(item: Any, position: int, on_error: str) -> Record:
         return Record("", id=name, errors=[Failure("input", type(error).__name__, str(error))])
 
 
-def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str) -> None:
+def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str, first: int = 0) -> None:
     """Run the stages over a batch in place.
 
     A stage that fails on a batch is run again record by record, each as it was before. With `on_error="keep"`
     a failing record stays as it was before the stage and gets a `Failure`; it skips the later stages that
-    require what the failed one would have assigned.
+    require what the failed one would have assigned. `first` is the place of the first record in its list, from 0.
 
     Raises
     ------
@@ -48,10 +49,10 @@ def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str
         If a stage fails and `on_error` is `"raise"`, or if a stage cannot load what it needs.
     """
     with shared_passes(stages):
-        _run_in_order(stages, records, on_error)
+        _run_in_order(stages, records, on_error, {id(record): first + i for i, record in enumerate(records)})
 
 
-def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: str) -> None:
+def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: str, places: Mapping[int, int]) -> None:
     lost: dict[int, set[str]] = {}
     for record in records:
         if any(failure.stage == "input" for failure in record.errors):
@@ -66,7 +67,7 @@ def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: 
             absent = [field for field in stage.requires if not record.has(field)]
             if absent:
                 error = RecordError(f"it has no {absent[0]!r}: add a stage that assigns it, or bring it")
-                _fail(stage, record, error, on_error)
+                _fail(stage, record, error, on_error, places)
                 lost.setdefault(id(record), set()).update(stage.assigns)
                 continue
             ready.append(record)
@@ -74,7 +75,7 @@ def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: 
             # Heads on one encoder run together, when the first of them is asked.
             for together in [s for s in stages if s is stage or (s.encoder is not None and s.encoder is stage.encoder)]:
                 _warm_up(together)
-        for record in _run(stage, ready, on_error):
+        for record in _run(stage, ready, on_error, places):
             gone = {field for field in stage.assigns if not record.has(field)}
             lost.setdefault(id(record), set()).update(gone)
 
@@ -90,7 +91,7 @@ def _warm_up(stage: Stage) -> None:
         raise StageError(f"stage {stage.name!r} cannot load: {type(error).__name__}: {message}") from error
 
 
-def _run(stage: Stage, records: Sequence[Record], on_error: str) -> list[Record]:
+def _run(stage: Stage, records: Sequence[Record], on_error: str, places: Mapping[int, int]) -> list[Record]:
     """Run one stage; give the records that it failed on."""
     # A function sees one record at a time anyway, and may do what must not be done twice.
     batches = [[record] for record in records] if isinstance(stage, FunctionStage) else [records]
@@ -103,7 +104,7 @@ def _run(stage: Stage, records: Sequence[Record], on_error: str) -> list[Record]
             if len(batch) > 1:
                 error = _attempt(stage, [record])
             if error is not None:
-                _fail(stage, record, error, on_error)
+                _fail(stage, record, error, on_error, places)
                 failed.append(record)
     return failed
 
@@ -154,7 +155,7 @@ def _shallow(value: Any) -> Any:
     return value.copy() if isinstance(value, (list, dict, set)) else value
 
 
-def _fail(stage: Stage, record: Record, error: Exception, on_error: str) -> None:
+def _fail(stage: Stage, record: Record, error: Exception, on_error: str, places: Mapping[int, int]) -> None:
     if isinstance(error, ClinNLPError):
         message, kind = str(error), type(error).__name__
     else:
@@ -164,7 +165,7 @@ def _fail(stage: Stage, record: Record, error: Exception, on_error: str) -> None
         record.errors.append(Failure(stage.name, kind, message))
         record.found.add("errors")
         return
-    raise StageError(f"stage {stage.name!r} failed on record {record.id!r}: {message}")
+    raise StageError(f"stage {stage.name!r} failed on {record_name(record.id, places.get(id(record)))}: {message}")
 
 
 def _place(error: Exception) -> str:

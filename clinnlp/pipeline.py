@@ -124,6 +124,7 @@ class Pipeline:
         *,
         batch_size: int | None = None,
         on_error: OnError = "raise",
+        first: int = 0,
     ) -> Iterator[Record]:
         """Annotate records lazily and in order.
 
@@ -135,6 +136,8 @@ class Pipeline:
             Records that go through the stages together; results do not depend on it.
         on_error : {"raise", "keep"}
             `"keep"` puts a failure into `Record.errors` and goes on.
+        first : int
+            Place of the first record in a longer list, for texts' ids and for messages.
 
         Yields
         ------
@@ -152,15 +155,14 @@ class Pipeline:
         size = self.batch_size if batch_size is None else _check_size(batch_size)
         if isinstance(records, (str, bytes, Mapping, Record)) or not hasattr(records, "__iter__"):
             raise PipelineError("pipe takes an iterable of records or texts: for a single one call the pipeline")
-        return self._pipe(iter(records), size, on_error)
+        return self._pipe(iter(records), size, on_error, first)
 
-    def _pipe(self, records: Iterator[Record | str], size: int, on_error: OnError) -> Iterator[Record]:
+    def _pipe(self, records: Iterator[Record | str], size: int, on_error: OnError, position: int) -> Iterator[Record]:
         stages = list(self._stages.values())
-        position = 0
         while taken := list(islice(records, size)):
             batch = [read_input(item, position + i, on_error) for i, item in enumerate(taken)]
+            run_stages(stages, batch, on_error, position)
             position += len(taken)
-            run_stages(stages, batch, on_error)
             yield from batch
 
     def process(

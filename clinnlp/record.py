@@ -19,6 +19,7 @@ from clinnlp._binding import (
     read_metadata,
     read_spans,
     read_texts,
+    record_name,
 )
 from clinnlp._plain import check_unicode, clone, to_plain
 from clinnlp.alignment import EditedText
@@ -248,8 +249,14 @@ class Record:
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in SPAN_FIELDS if getattr(self, name))
         return f"Record(id={self.id!r}, {len(self.text)} characters{', ' if counts else ''}{counts})"
 
-    def bind(self, names: Iterable[str] | None = None) -> None:
+    def bind(self, names: Iterable[str] | None = None, place: int | None = None) -> None:
         """Bring the named fields, by default all, to their form: spans get their text, label names become labels.
+
+        Parameters
+        ----------
+        names : iterable of str, optional
+        place : int, optional
+            Of the record in its list, by which an error names it where it has no id.
 
         Raises
         ------
@@ -262,7 +269,7 @@ class Record:
             value = getattr(self, name)
             if type(value) is _EMPTY[name] and not value:
                 continue
-            where = f"record {self.id!r}: {name}"
+            where = f"{record_name(self.id, place)}: {name}"
             if name in SPAN_FIELDS:
                 value = read_spans(value, _ITEMS[name], self.text, where)
             elif name in _ITEMS:

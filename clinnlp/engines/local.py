@@ -202,11 +202,14 @@ class _Run:
         """Annotate and write records, numbered from those done so far; give what was counted."""
         part = RunReport()
         for batch in self._batches(rows):
-            annotated = list(self.pipeline.pipe(batch, batch_size=len(batch), on_error=self.settings.on_error))
+            first = self.report.records + part.records
+            annotated = list(
+                self.pipeline.pipe(batch, batch_size=len(batch), on_error=self.settings.on_error, first=first)
+            )
             for record in annotated:
                 if self.watch is not None:
                     self.watch(record)
-            for record in self._write(annotated, put, self.report.records + part.records):
+            for record in self._write(annotated, put, first):
                 part.add_record(record)
             self._tell(part.records)
         self.report.add_counts(part.counts())

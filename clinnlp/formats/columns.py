@@ -26,7 +26,7 @@ from clinnlp.errors import ClinNLPError, FormatError, RecordError
 from clinnlp.image import Image
 from clinnlp.record import FIELDS, Failure, Record
 
-__all__ = ["Columns", "decode_field", "failed", "is_failed", "read_row"]
+__all__ = ["Columns", "decode_field", "failed", "is_failed", "make_record", "read_row"]
 
 _SHOWN, _LONGEST = 20, 30
 _NAME = re.compile(r"[^\W\d][\w.-]*(?: [\w.-]+){0,2}")
@@ -86,6 +86,23 @@ def read_row(row: Mapping[str, Any], place: int, columns: Columns, folder: str |
     Record
         An empty one with a failure of the stage `input` where the row is not valid.
     """
+    try:
+        return make_record(row, place, columns, folder)
+    except ClinNLPError as error:
+        name = _id(row.get(columns.id), place)
+        return Record("", id=name, errors=[Failure("input", type(error).__name__, str(error))])
+
+
+def make_record(row: Mapping[str, Any], place: int, columns: Columns, folder: str | os.PathLike[str] = "") -> Record:
+    """Make a record of a row, as `read_row` does.
+
+    Raises
+    ------
+    RecordError
+        If the row is not valid.
+    FormatError
+        If it holds what cannot be read.
+    """
     name = _id(row.get(columns.id), place)
     try:
         fields, metadata = _fields(row, columns, f"record {name!r}")
@@ -94,11 +111,12 @@ def read_row(row: Mapping[str, Any], place: int, columns: Columns, folder: str |
         if metadata or "metadata" in fields:
             fields["metadata"] = {**(fields.get("metadata") or {}), **metadata}
         return Record.from_dict({**fields, "id": name, "text": _text(row.get(columns.text))})
-    except ClinNLPError as error:
-        return Record("", id=name, errors=[Failure("input", type(error).__name__, str(error))])
+    except ClinNLPError:
+        raise
     except Exception as error:
         # A foreign message may quote the row.
-        return failed(place, f"record {name!r} cannot be read: {type(error).__name__}", name)
+        reason = type(error).__name__
+    raise FormatError(f"record {name!r} cannot be read: {reason}")
 
 
 def _fields(row: Mapping[str, Any], columns: Columns, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -136,7 +154,7 @@ def decode_field(name: str, value: Any, where: str) -> Any:
         value = _json(value, where, name)
     if name == "questions":
         return [value] if isinstance(value, str) else value
-    if name == "labels" and isinstance(value, list):
+    if name == "labels":
         value = _label_sets(value, where)
     elif name == "sentences" and isinstance(value, (list, tuple)):
         value = [_sentence(item, where) for item in value]
@@ -158,8 +176,12 @@ def _json(text: str, where: str, name: str) -> Any:
     raise RecordError(message)
 
 
-def _label_sets(value: list[Any], where: str) -> dict[str, Any]:
-    """Read label sets given as `{"name": ..., "labels": ...}` or as (name, labels) pairs."""
+def _label_sets(value: Any, where: str) -> Any:
+    """Read label sets given as `{"name": ..., "labels": ...}` or as (name, labels) pairs; one of None is not there."""
+    if isinstance(value, Mapping):
+        return {name: labels for name, labels in value.items() if labels is not None}
+    if not isinstance(value, list):
+        return value
     sets: dict[str, Any] = {}
     for one in value:
         pair = (one.get("name"), one.get("labels")) if isinstance(one, Mapping) else one
@@ -176,7 +198,7 @@ def _entity(item: Any, where: str, name: str) -> Any:
 
 
 def _sentence(item: Any, where: str) -> Any:
-    if isinstance(item, Mapping) and isinstance(item.get("labels"), list):
+    if isinstance(item, Mapping) and "labels" in item:
         return {**item, "labels": _label_sets(item["labels"], where)}
     return item
 
@@ -190,7 +212,7 @@ def _image(item: Any) -> Any:
         given["data"] = given.pop("bytes")
         given["name"] = given.get("name") or given.pop("path", "")
         given.pop("path", None)
-    if isinstance(given.get("labels"), list):
+    if "labels" in given:
         given["labels"] = _label_sets(given["labels"], "images")
     return Image.from_dict(given)
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from clinnlp.errors import FormatError
 from clinnlp.execution import read_input
-from clinnlp.formats.columns import Columns, read_row
+from clinnlp.formats.columns import Columns, is_failed, read_row
 from clinnlp.formats.files import open_bytes
 from clinnlp.record import Record
 
-__all__ = ["FORMATS", "Format", "Source", "open_source"]
+__all__ = ["FORMATS", "Format", "Source", "open_source", "read_all"]
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "folder", "stdin", "records"]
 
@@ -156,6 +156,31 @@ def open_source(
         known = ", ".join(sorted(FORMATS))
         raise FormatError(f"{path.name} is of no known format: give a file that ends with {known}, or a folder of .txt")
     return Source(kind, reader, path, limit)
+
+
+def read_all(source: str | os.PathLike[str], limit: int | None = None) -> list[Record]:
+    """Read records with gold: those of what `open_source` opens, or of a folder of brat's files.
+
+    Parameters
+    ----------
+    source : path or "-"
+    limit : int, optional
+        At most so many records are read.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file or folder, its format is not known, or one of its records cannot be read.
+    """
+    from clinnlp.formats import brat
+
+    path = Path(source)
+    if path.is_dir() and any(path.glob("*.ann")):
+        return brat.read_folder(path)[:limit]
+    records = list(open_source(source, limit=limit))
+    if bad := [record for record in records if is_failed(record)]:
+        raise FormatError(f"record {bad[0].id!r} of the gold cannot be read: {bad[0].errors[0].message}")
+    return records
 
 
 def _reader(kind: str, path: Path, columns: Columns) -> Callable[[], Iterator[Record]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from clinnlp._binding import record_name
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.baseline import fit_baseline
@@ -159,9 +160,10 @@ def _notes(stage: Any, train: list[Record], test: list[Record], allow_shared: bo
         places = [place for one in shared for place in one.dev]
         told = f"{len(places)} of {len(test)} test records have the text of a training record"
         if not allow_shared:
+            first = min(places)
             raise TrainingError(
-                f"stage {stage.name!r}: {told}, such as record {test[min(places)].id!r}: leave them out, since their"
-                " labels may be remembered, or go on with allow_shared (--allow-shared)"
+                f"stage {stage.name!r}: {told}, such as {record_name(test[first].id, first)}: leave them out, since"
+                " their labels may be remembered, or go on with allow_shared (--allow-shared)"
             )
         notes.append(told)
     for side, records in (("training", train), ("test", test)):

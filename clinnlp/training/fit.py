@@ -16,6 +16,7 @@ from accelerate import PartialState
 from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.loading import quiet
 from clinnlp.errors import MissingPackageError, StageError, TrainingError
+from clinnlp.formats.columns import Columns, make_record
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
 from clinnlp.training.resume import begin, checkpoint_folder, plan_of, restore, was_stopped, writing
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["FitReport", "Gold", "fit_heads", "read_gold"]
 
 Gold = Iterable[Record] | Any
-"""Records with gold, or a `datasets.Dataset` with the fields of `Record.to_dict` as columns."""
+"""Records with gold, or a `datasets.Dataset` whose columns are as `clinnlp.formats.columns` says.
+
+Its label sets are those of `Record.to_dict`, of `Pipeline.as_map` and `Pipeline.process`, or plain, such as
+`{"section": "HPI"}`; a set that is None in a row is no gold.
+"""
 
 
 @dataclass
@@ -85,32 +90,34 @@ def read_gold(records: Gold) -> list[Record]:
     ------
     TrainingError
         If it is neither.
+    FormatError
+        If a dataset has no column of texts.
     RecordError
         If an entity leaves the text of its record.
     """
     if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
         raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
-    found = [item if isinstance(item, Record) else Record.from_dict(_known(item)) for item in records]
-    for record in found:  # gold may have been added to a record after it was made
-        record.bind(("entities", "labels", "sentences"))
+    found = [item if isinstance(item, Record) else _of_row(item, place) for place, item in enumerate(records)]
+    for place, record in enumerate(found):  # gold may have been added to a record after it was made
+        record.bind(("entities", "labels", "sentences"), place)
     return found
 
 
-def _known(row: Any) -> Any:
-    """Leave out the label sets of a row that are None: there a dataset says that the record has no such set."""
-    if not isinstance(row, Mapping):
-        return row
-
-    def sets(given: Any) -> Any:
-        return {k: v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else given
-
-    made = {**row, "labels": sets(row["labels"])} if "labels" in row else dict(row)
-    if isinstance(made.get("sentences"), list):
-        made["sentences"] = [
-            {**one, "labels": sets(one["labels"])} if isinstance(one, Mapping) and "labels" in one else one
-            for one in made["sentences"]
-        ]
-    return made
+def _of_row(item: Any, place: int) -> Record:
+    """Make a record of a row of a dataset; one without an id has none, since its place is not who it is."""
+    if not isinstance(item, Mapping):
+        raise TrainingError(f"item {place} of the gold is of type {type(item).__name__}: give records")
+    columns = Columns()
+    columns.check(list(item), f"record {place} of the gold")
+    record = make_record(item, place, columns)
+    if isinstance(item.get("labels"), (str, int, float)) and "labels" in record.metadata:
+        raise TrainingError(
+            f"record {record.id!r} has labels of type {type(item['labels']).__name__}: give a dictionary of label set"
+            " -> labels, such as {'section': 'HPI'}"
+        )
+    if item.get("id") in (None, ""):
+        record.id = ""
+    return record
 
 
 def fit_heads(tasks: Sequence[HeadTask], encoder: Any, config: FitConfig) -> FitReport:

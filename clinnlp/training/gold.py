@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from clinnlp._binding import record_name
 from clinnlp.errors import TrainingError
 from clinnlp.labels import Label
 from clinnlp.record import Entity, Record
 
-__all__ = ["gold_names", "longest_spans", "refuse_single_class", "refuse_wordless", "targets"]
+__all__ = ["gold_name", "gold_names", "longest_spans", "refuse_single_class", "refuse_wordless", "targets"]
 
 
 def longest_spans(entities: Iterable[Entity]) -> list[Entity]:
@@ -30,6 +31,13 @@ def gold_names(labels: dict[str, list[Label]], name: str) -> list[str] | None:
     """Give the names of the labels under `name`, or None where there are none: an empty list is no label at all."""
     given = labels.get(name)
     return None if given is None else [label.name for label in given]
+
+
+def gold_name(record: Record, records: Iterable[Record]) -> str:
+    """Give how a message names one of the records with gold, of which some may stand there several times."""
+    if record.id:
+        return record_name(record.id)
+    return record_name("", list(dict.fromkeys(map(id, records))).index(id(record)), " of those with gold")
 
 
 def targets(
@@ -62,13 +70,13 @@ def targets(
     for i, (names, record) in enumerate(zip(gold, records, strict=True)):
         if unknown := [name for name in names if name not in numbers]:
             raise TrainingError(
-                f"stage {stage!r}: record {record.id!r} has the gold label {unknown[0]!r}, which the head does not"
-                f" know: its labels are {', '.join(labels)}"
+                f"stage {stage!r}: {gold_name(record, records)} has the gold label {unknown[0]!r}, which the head does"
+                f" not know: its labels are {', '.join(labels)}"
             )
         if not multi_label and len(set(names)) != 1:
             raise TrainingError(
-                f"stage {stage!r}: record {record.id!r} has {len(set(names))} gold labels, and the head gives one:"
-                " make it with multi_label=True, or give one label"
+                f"stage {stage!r}: {gold_name(record, records)} has {len(set(names))} gold labels, and the head gives"
+                " one: make it with multi_label=True, or give one label"
             )
         made[i, [numbers[name] for name in names]] = 1
     return made if multi_label else made.argmax(dim=1)

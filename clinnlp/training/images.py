@@ -15,7 +15,7 @@ from clinnlp.image import Image
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
-from clinnlp.training.gold import gold_names, refuse_single_class, targets
+from clinnlp.training.gold import gold_name, gold_names, refuse_single_class, targets
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.sampling import resampled
@@ -114,7 +114,9 @@ def _read_items(stage: ImageClassifier, items: Sequence[_Item]) -> list[tuple[_I
         try:
             made.append((item, list(stage.read(item.images))))
         except ImageError as error:
-            raise TrainingError(f"stage {stage.name!r}: record {item.record.id!r}: {error}") from None
+            raise TrainingError(
+                f"stage {stage.name!r}: {gold_name(item.record, (one.record for one in items))}: {error}"
+            ) from None
     return made
 
 

@@ -12,6 +12,7 @@ from clinnlp.errors import ConfigError, TrainingError
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
+from clinnlp.training.gold import gold_name
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.scores import Scores
 from clinnlp.training.splits import Contradiction, shared_texts
@@ -47,16 +48,17 @@ def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | Non
     if not shared:
         return []
     assert dev is not None
-    pairs = [(train[i].id, dev[j].id) for one in shared for i in one.train for j in one.dev]
-    same = next(((ours, theirs) for ours, theirs in pairs if ours == theirs and ours), None)
+    pairs = [(train[i], dev[j]) for one in shared for i in one.train for j in one.dev]
+    same = next(((ours, theirs) for ours, theirs in pairs if ours.id == theirs.id and ours.id), None)
     count = sum(len(one.dev) for one in shared)
     told = f"{count} of {len(dev)} development records have the text of a training record"
     if config.allow_shared or (same is None and count < _TOO_MANY * len(dev)):
         return [f"{told}: figures on them flatter"]
     first, second = same or pairs[0]
     raise TrainingError(
-        f"stage {stage.name!r}: {told}, such as {first!r} and {second!r}: take them out of one (see"
-        " clinnlp.training.splits.split), or fit with allow_shared=True"
+        f"stage {stage.name!r}: {told}, such as {gold_name(first, train)} and"
+        f" {gold_name(second, dev)}: take them out of one (see clinnlp.training.splits.split), or fit with"
+        " allow_shared=True"
     )
 
 

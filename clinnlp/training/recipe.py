@@ -15,6 +15,7 @@ from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.saving import check_dtype
 from clinnlp.errors import ClinNLPError, ConfigError
+from clinnlp.formats.sources import read_all
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.saving import check_savable, load, save_pipeline
@@ -61,7 +62,9 @@ def run(
     ----------
     recipe : str or Path
         A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `labels` or what else
-        its `from_base` takes, and `train` and `dev` (corpus and part). One with a `base` of its own is fitted alone, as
+        its `from_base` takes, and `train` and `dev`: a corpus and a part of it, `{corpus: a, part: b}`, records of
+        one's own by their place from the recipe's folder, `{file: notes.jsonl}` (see
+        `clinnlp.formats.sources.read_all`), or a list of those. One with a `base` of its own is fitted alone, as
         its `fit` says (the fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
         windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
         own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
@@ -80,6 +83,8 @@ def run(
         If the recipe is not valid.
     CorpusError
         If a corpus that it names is not on this machine.
+    FormatError
+        If a file that it names cannot be read.
     """
     started = time.monotonic()
     path = Path(recipe)
@@ -228,11 +233,11 @@ def _parse(source: bytes, path: Path) -> dict[str, Any]:
         for entry in plan["stages"]:
             if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
                 raise ConfigError(f"{path}: each stage needs `stage`, its registered name")
-            _check_entry(entry, f"{path}: stage {entry['stage']!r}")
+            _check_entry(entry, f"{path}: stage {entry['stage']!r}", path.parent)
     return document
 
 
-def _check_entry(entry: Mapping[str, Any], where: str) -> None:
+def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
     _known(entry, _STAGE_KEYS, where)
     if not isinstance(entry.get("name", "x"), str) or not entry.get("name", "x"):
         raise ConfigError(f"{where}: its name is a text")
@@ -242,11 +247,19 @@ def _check_entry(entry: Mapping[str, Any], where: str) -> None:
     for part in ("train", "dev"):
         named = entry.get(part, [])
         for item in named if isinstance(named, list) else [named]:
-            if not isinstance(item, dict) or set(item) != {"corpus", "part"}:
-                raise ConfigError(f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, or a list")
+            if not isinstance(item, dict) or set(item) not in ({"corpus", "part"}, {"file"}):
+                raise ConfigError(
+                    f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, a file, as {{file: a}},"
+                    " or a list"
+                )
             _strings(item, f"{where}: {part}")
+            if "file" in item and not (folder / item["file"]).exists():
+                raise ConfigError(
+                    f"{where}: {part} names the file {item['file']!r}, and there is none in the recipe's folder: give"
+                    " its path from there"
+                )
         if part in entry and not named:
-            raise ConfigError(f"{where}: {part} names no corpus")
+            raise ConfigError(f"{where}: {part} names no corpus and no file")
 
 
 def _strings(given: Any, where: str) -> None:
@@ -279,8 +292,8 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
         raise ConfigError(f"{where} learns, so it needs labels, and a base or the encoder's")
     stage = _made(where, kind.from_base, base, **labels, **config)
     stage.name = entry.get("name", stage.name)
-    train = _gold(entry["train"], plan.stages, stage)
-    dev = _gold(entry["dev"], plan.stages, stage) if "dev" in entry else None
+    train = _gold(entry["train"], path.parent, plan.stages, stage)
+    dev = _gold(entry["dev"], path.parent, plan.stages, stage) if "dev" in entry else None
     named = {"base": base if "base" in entry else encoder.checkpoint, **entry}
     fitted = Fitted(stage, named, FitReport(FitConfig()), len(train), dev or [])
     learner = _Learner(fitted, train, f"{plan.prefix}{stage.name}")
@@ -310,12 +323,15 @@ def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> A
         raise ConfigError(f"{where}: its config does not fit: {type(error).__name__}: {reason}") from None
 
 
-def _gold(named: Any, before: Sequence[Stage], stage: Any) -> list[Record]:
-    """Load records and run the earlier stages over them, so that training reads what the pipeline will read."""
+def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list[Record]:
+    """Load records, and run the earlier stages over them, so that training reads what the pipeline will read."""
     from clinnlp import corpora
 
     records: list[Record] = []
     for item in named if isinstance(named, list) else [named]:
+        if "file" in item:
+            records += read_all(folder / item["file"])
+            continue
         parts = corpora.load(item["corpus"])
         if item["part"] not in parts:
             raise ConfigError(f"the corpus {item['corpus']!r} has no part {item['part']!r}: it has {', '.join(parts)}")

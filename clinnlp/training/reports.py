@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from clinnlp._binding import record_name
 from clinnlp.encoders.bag_of_words import BagOfWords, has_terms
-from clinnlp.errors import TrainingError
+from clinnlp.engines.release import OTHER, section_name
+from clinnlp.errors import RecordError, TrainingError
 from clinnlp.record import Record
 from clinnlp.training.batches import hide_words
 from clinnlp.training.config import FitConfig
@@ -67,7 +69,8 @@ def report_task(
     Raises
     ------
     TrainingError
-        If there is no gold, it has labels that the head does not know, or all of it is the same.
+        If there is no gold, it has labels that the head does not know, all of it is the same, or no record has one of
+        the sections that the stage reads.
     """
     items, gold = with_gold(stage, records)
     aims = targets(gold, items, stage.labels, stage.multi_label, stage.name)
@@ -78,8 +81,12 @@ def report_task(
     notes += gold_notes(stage, gold, None if judged is None else judged[1], clashes)
     reports = read_reports(stage, items, aims)
     examples = [report for report in reports if report.rows]
+    unread = _without_sections(stage, items)
+    if unread:
+        notes.append(f"{unread} of {len(items)} training records have none of the sections, and were left out")
     if wordless := len(items) - len(examples):
-        notes.append(f"{wordless} training records have no word, and were left out")
+        if wordless > unread:
+            notes.append(f"{wordless - unread} training records have no word, and were left out")
         refuse_single_class([names for names, report in zip(gold, reports, strict=True) if report.rows], stage)
     counts = Counter(name for names in gold for name in set(names))
     weights = class_weights(config.class_weights, [counts[name] for name in stage.labels], stage.labels)
@@ -112,6 +119,27 @@ def report_task(
         notes=notes,
     )
     return task
+
+
+def _without_sections(stage: ReportClassifier, records: Sequence[Record]) -> int:
+    """Count the records that have none of the sections that the stage reads.
+
+    Raises
+    ------
+    TrainingError
+        If none has one, with the names of those that there are, but for those that are words of a note.
+    """
+    if stage.sections is None:
+        return 0
+    without = [not any(section.name in stage.sections for section in record.sections) for record in records]
+    if not all(without):
+        return sum(without)
+    names = {section_name(section) for record in records for section in record.sections if section.name}
+    named = ", ".join(sorted(names - {OTHER})) + (", and some named after their own headings" if OTHER in names else "")
+    raise TrainingError(
+        f"stage {stage.name!r}: no training record has a section {' or '.join(map(repr, stage.sections))}: the sections"
+        f" that there are: {named.removeprefix(', and ') or 'none'}"
+    )
 
 
 def _fit_bag(stage: ReportClassifier, items: Sequence[Record], aims: torch.Tensor) -> Callable[[], None]:
@@ -174,12 +202,17 @@ def with_gold(stage: TextClassifier, records: Gold) -> tuple[list[Record], list[
     ------
     TrainingError
         If there are none.
+    RecordError
+        If the classifier reads sections, and nobody looked for some.
     """
     kept: list[Record] = []
     gold: list[list[str]] = []
-    for record in read_gold(records):
+    for place, record in enumerate(read_gold(records)):
         names = gold_names(record.labels, stage.name)
         if names or (names is not None and stage.multi_label):
+            if getattr(stage, "sections", None) is not None and not record.has("sections"):
+                name = record_name(record.id, place)
+                raise RecordError(f"{name} has no 'sections': run a stage that assigns them before")
             kept.append(record)
             gold.append(names)
     if not kept:

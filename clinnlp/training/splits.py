@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from clinnlp._binding import record_name
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 
@@ -249,7 +250,9 @@ def _groups(records: Sequence[Record], by: str | None) -> list[int]:
         owners: dict[str, list[int]] = defaultdict(list)
         for place, record in enumerate(records):
             if record.metadata.get(by) in (None, ""):
-                raise TrainingError(f"record {record.id!r} has no metadata[{by!r}]: give it, or split by nothing")
+                raise TrainingError(
+                    f"{record_name(record.id, place)} has no metadata[{by!r}]: give it, or split by nothing"
+                )
             owners[str(record.metadata[by])].append(place)
         together.append(owners)
     for groups in together:

@@ -77,6 +77,24 @@ def test_a_note_without_the_named_sections_gets_no_label_and_one_that_nobody_loo
         Pipeline([stage, SectionDetector()])
 
 
+def test_sections_that_no_training_record_has_are_refused_and_some_without_are_told(folder: Path) -> None:
+    texts = [f"IMPRESSION: the {word}.\n\nSECRET WARD:\n\n{word} cough" for word in ("rash", "cough")]
+    records = [
+        SectionDetector()(record) for record in gold([*texts, "PLAN: rash", "cough"], ["a"], ["b"], ["a"], ["b"])
+    ]
+    mistyped = ReportClassifier.from_pretrained(folder, name="kind", sections=["imppression", "exam"])
+    with pytest.raises(TrainingError) as caught:
+        mistyped.fit(records)
+    assert str(caught.value) == (
+        "stage 'kind': no training record has a section 'imppression' or 'exam': the sections that there are:"
+        " impression, plan, and some named after their own headings"
+    )
+    stage = ReportClassifier.from_pretrained(folder, name="kind", sections=["impression"])
+    report = stage.fit(records, None, FitConfig(epochs=1))
+    assert "2 of 4 training records have none of the sections, and were left out" in report.notes
+    assert not any("no word" in note for note in report.notes)
+
+
 def test_sections_are_saved_with_the_pipeline(folder: Path, tmp_path: Path) -> None:
     stage = ReportClassifier.from_pretrained(folder, name="kind", sections=["impression"], threshold={"a": 0.2})
     loaded = clinnlp.load(Pipeline([SectionDetector(), stage]).save(tmp_path / "saved"))

@@ -341,7 +341,9 @@ def test_a_note_on_both_sides_of_a_split_is_refused_unless_it_is_allowed(base: P
     stage = ReportClassifier.from_base(base, labels=LABELS, name="organ")
     again = Record(f"  {TRAIN[4].text.upper()} ", id=TRAIN[4].id, labels=TRAIN[4].labels)
     told = "1 of 19 development records have the text of a training record"
-    with pytest.raises(TrainingError, match=f"{told}, such as '4' and '4': take them out of one") as caught:
+    with pytest.raises(
+        TrainingError, match=f"{told}, such as record '4' and record '4': take them out of one"
+    ) as caught:
         stage.fit(TRAIN, [*DEV, again], FitConfig(epochs=1, **FAST))
     assert "murmur" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -357,7 +359,7 @@ def test_texts_of_other_records_may_be_chance_while_they_are_few(base: Path) -> 
     copies = [Record(record.text, id=f"copy {record.id}", labels=record.labels) for record in TRAIN[:5]]
     report = stage.fit(TRAIN, [*DEV, *copies[:4]], FitConfig(epochs=1, **FAST))
     assert "4 of 22 development records have the text of a training record: figures on them flatter" in report.notes
-    with pytest.raises(TrainingError, match=r"5 of 23 development records .*, such as '0' and 'copy 0'"):
+    with pytest.raises(TrainingError, match=r"5 of 23 development records .*, such as record '0' and record 'copy 0'"):
         stage.fit(TRAIN, [*DEV, *copies], FitConfig(epochs=1, **FAST))
 
 

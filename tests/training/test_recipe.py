@@ -14,6 +14,7 @@ from tiny import tiny_base
 import clinnlp
 from clinnlp import Record
 from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
+from clinnlp.formats import brat, jsonl, parquet
 from clinnlp.training.card import bootstrap_interval
 from clinnlp.training.recipe import run
 
@@ -92,6 +93,9 @@ def test_another_folder_and_seed_may_be_named(written: Path) -> None:
     [
         ({"train": {"corpus": "nowhere", "part": "train"}}, "nowhere"),
         ({"train": {"corpus": "maccrobat", "part": "half"}}, "no part 'half'"),
+        ({"train": {"file": "gone.jsonl"}}, "stage 'entities': train names the file 'gone.jsonl', and there is none"),
+        ({"dev": [{"file": "train.yaml"}]}, "train.yaml is of no known format"),
+        ({"dev": {"file": "a", "part": "b"}}, "dev is a corpus and a part of it"),
         ({"fit": {"lr": 1}}, "no setting 'lr'"),
         ({"oops": 1}, "unknown key 'oops'"),
         ({"base": "no-such-base"}, "no checkpoint"),
@@ -101,6 +105,35 @@ def test_a_recipe_that_cannot_be_run_says_why(written: Path, changes: dict[str, 
     with pytest.raises(ClinNLPError, match=message) as caught:
         run(recipe(written, **changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "brat"])
+def test_a_recipe_learns_from_files_of_the_users_own(written: Path, kind: str) -> None:
+    parts = clinnlp.corpora.load("maccrobat")
+    path = recipe(written)
+    names = {"jsonl": "gold/{}.jsonl", "parquet": "{}.parquet", "brat": "{}"}
+    files = {part: names[kind].format(part) for part in ("train", "devel")}
+    (path.parent / "gold").mkdir()
+    for part, name in files.items():
+        if kind == "brat":
+            for record in parts[part]:
+                brat.write(record, path.parent / name)
+        else:
+            (jsonl if kind == "jsonl" else parquet).write(parts[part], path.parent / name)
+    settings = {"epochs": 1, "batch_tokens": 64, "progress": False}
+    (ours,) = run(recipe(written, fit=settings, train={"file": files["train"]}, dev=[{"file": files["devel"]}])).fitted
+    (theirs,) = run(recipe(written, fit=settings)).fitted
+    assert (ours.train_records, len(ours.dev)) == (len(parts["train"]), len(parts["devel"]))
+    assert ours.scores == theirs.scores
+
+
+def test_a_file_of_a_recipe_with_a_row_that_is_no_record_is_refused(written: Path) -> None:
+    path = recipe(written, train={"file": "notes.jsonl"})
+    row = '{"id": "7", "text": "zanzibar", "entities": [{"start": 0, "end": 99, "label": "Test"}]}'
+    (path.parent / "notes.jsonl").write_text(f"{row}\n")
+    with pytest.raises(ClinNLPError, match=r"record '7' of the gold cannot be read: .*\[0, 99\)") as caught:
+        run(path)
+    assert "zanzibar" not in str(caught.value)
 
 
 def test_an_absent_corpus_is_an_error_and_writes_nothing(
