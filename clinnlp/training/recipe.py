@@ -34,6 +34,10 @@ _ENCODER_KEYS = {"base", *ENCODER_SETTINGS}
 _STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit"}
 
 
+# What says which labels of a corpus or file are a stage's gold, and what they are called in it.
+_RELABEL = {"label_set", "names"}
+
+
 @dataclass
 class RecipeReport:
     """What a recipe made.
@@ -64,8 +68,10 @@ def run(
         A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `labels` or what else
         its `from_base` takes, and `train` and `dev`: a corpus and a part of it, `{corpus: a, part: b}`, records of
         one's own by their place from the recipe's folder, `{file: notes.jsonl}` (see
-        `clinnlp.formats.sources.read_all`), or a list of those. One with a `base` of its own is fitted alone, as
-        its `fit` says (the fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
+        `clinnlp.formats.sources.read_all`), or a list of those. To any of them `label_set` gives the label set that is
+        the stage's gold, where that has another name than the stage, and `names` what labels are called in the stage,
+        `{GENHX: history_of_present_illness}`. One with a `base` of its own is fitted alone, as its `fit` says (the
+        fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
         windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
         own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
         further pipelines by name, whose heads are fitted with them on the same encoder: they are saved beside this one
@@ -247,12 +253,13 @@ def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
     for part in ("train", "dev"):
         named = entry.get(part, [])
         for item in named if isinstance(named, list) else [named]:
-            if not isinstance(item, dict) or set(item) not in ({"corpus", "part"}, {"file"}):
+            if not isinstance(item, dict) or set(item) - _RELABEL not in ({"corpus", "part"}, {"file"}):
                 raise ConfigError(
                     f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, a file, as {{file: a}},"
                     " or a list"
                 )
-            _strings(item, f"{where}: {part}")
+            _strings({key: value for key, value in item.items() if key != "names"}, f"{where}: {part}")
+            _strings(item.get("names"), f"{where}: names of {part}")
             if "file" in item and not (folder / item["file"]).exists():
                 raise ConfigError(
                     f"{where}: {part} names the file {item['file']!r}, and there is none in the recipe's folder: give"
@@ -330,11 +337,25 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
     records: list[Record] = []
     for item in named if isinstance(named, list) else [named]:
         if "file" in item:
-            records += read_all(folder / item["file"])
-            continue
-        parts = corpora.load(item["corpus"])
-        if item["part"] not in parts:
-            raise ConfigError(f"the corpus {item['corpus']!r} has no part {item['part']!r}: it has {', '.join(parts)}")
-        records += parts[item["part"]]
+            found = read_all(folder / item["file"])
+        else:
+            parts = corpora.load(item["corpus"])
+            if item["part"] not in parts:
+                told = f"the corpus {item['corpus']!r} has no part {item['part']!r}"
+                raise ConfigError(f"{told}: it has {', '.join(parts)}")
+            found = parts[item["part"]]
+        records += [_relabelled(record, item, stage.name) for record in found] if _RELABEL & set(item) else found
     rules = [stage for stage in before if not hasattr(stage, "fit")]
     return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records
+
+
+def _relabelled(record: Record, item: Mapping[str, Any], name: str) -> Record:
+    """Give a record with the labels of another set as gold of a stage, under the names that the recipe gives them."""
+    given = record.labels.get(item.get("label_set", name))
+    if given is None:
+        return record
+    made = record.copy(without=["labels"])
+    names = item.get("names") or {}
+    made.labels = {**record.labels, name: [replace(label, name=names.get(label.name, label.name)) for label in given]}
+    made.bind(["labels"])
+    return made

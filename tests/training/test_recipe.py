@@ -96,6 +96,8 @@ def test_another_folder_and_seed_may_be_named(written: Path) -> None:
         ({"train": {"file": "gone.jsonl"}}, "stage 'entities': train names the file 'gone.jsonl', and there is none"),
         ({"dev": [{"file": "train.yaml"}]}, "train.yaml is of no known format"),
         ({"dev": {"file": "a", "part": "b"}}, "dev is a corpus and a part of it"),
+        ({"dev": {"corpus": "a", "part": "b", "names": ["c"]}}, "names of dev is a mapping of names to texts"),
+        ({"dev": {"corpus": "a", "part": "b", "label_set": 3}}, "dev is a mapping of names to texts"),
         ({"fit": {"lr": 1}}, "no setting 'lr'"),
         ({"oops": 1}, "unknown key 'oops'"),
         ({"base": "no-such-base"}, "no checkpoint"),
@@ -299,6 +301,12 @@ def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
     assert len(found.stage.labels) == 2  # type: ignore[attr-defined]
     nlp = clinnlp.load(report.folder)
     assert nlp("He took aspirin.").labels["ill"][0].name == "yes"
+    renamed = {"label_set": "ill", "names": {"yes": "takes drugs"}}
+    parts = {part: {**named, **renamed} for part, named in gold_parts.items()}
+    known = {**vectors, "name": "drugs", "labels": ["no", "takes drugs"], **parts}
+    report = run(joint_recipe(written, stages=[tokens, known], beside={}))
+    assert report.fitted[0].report.records == {"drugs": 12}
+    assert clinnlp.load(report.folder)("He took aspirin.").labels["drugs"][0].name == "takes drugs"
     report = run(joint_recipe(written, stages=[tokens, {**sentences, **gold_parts}], beside={}))
     assert report.fitted[0].report.records == {"ill": 12}
     # Without a base it is fitted after the others, on the encoder as they leave it.
