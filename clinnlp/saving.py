@@ -14,8 +14,7 @@ import yaml
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import keep_foreign, put_card, read_card
-from clinnlp.encoders.bag_of_words import BAG_FILE
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, HEAD_FILE, PIPELINE_FILE, saved_encoder
+from clinnlp.encoders.checkpoints import BAG_FILE, ENCODER_SETTINGS, HEAD_FILE, PIPELINE_FILE, saved_encoder
 from clinnlp.errors import ClinNLPError, PipelineError
 from clinnlp.pipeline import Pipeline
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline

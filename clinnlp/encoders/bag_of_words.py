@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinnlp.encoders.checkpoints import BAG_FILE
 from clinnlp.errors import CheckpointError, TrainingError
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["BAG_FILE", "VIEWS", "BagOfWords", "Terms", "has_terms", "joined", "regression"]
+__all__ = ["VIEWS", "BagOfWords", "Terms", "has_terms", "joined", "regression"]
 
-BAG_FILE = "bag_of_words.safetensors"
-"""Where it lies beside the head that it votes with."""
 
 # Single letters are words too: "T wave", "vitamin D". "No" and "not" are no content words in scikit-learn's list.
 _WORD = re.compile(r"\b\w+\b")

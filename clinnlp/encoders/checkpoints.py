@@ -10,15 +10,24 @@ from typing import Any
 
 import yaml
 
-from clinnlp.encoders.bag_of_words import BAG_FILE
 from clinnlp.errors import CheckpointError
 from clinnlp.shipped import HUB_ID, shipped_names, shipped_pipeline
 
-__all__ = ["ENCODER_SETTINGS", "HEAD_FILE", "PIPELINE_FILE", "find_checkpoint", "find_head", "saved_encoder"]
+__all__ = [
+    "BAG_FILE",
+    "ENCODER_SETTINGS",
+    "HEAD_FILE",
+    "PIPELINE_FILE",
+    "find_checkpoint",
+    "find_head",
+    "saved_encoder",
+]
 
 PIPELINE_FILE = "pipeline.yaml"
 HEAD_FILE = "head.safetensors"
 """Weights of a head that lies apart from its encoder."""
+BAG_FILE = "bag_of_words.safetensors"
+"""A bag of words that votes with a head, beside it."""
 ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
 """Settings that belong to an encoder, and are saved with it where it is shared."""
 _WEIGHTS = "*.safetensors"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_folder
 from clinnlp.cards import put_card
-from clinnlp.encoders.bag_of_words import BAG_FILE
-from clinnlp.encoders.checkpoints import HEAD_FILE, PIPELINE_FILE
+from clinnlp.encoders.checkpoints import BAG_FILE, HEAD_FILE, PIPELINE_FILE
 from clinnlp.encoders.loading import load_config, quiet
 from clinnlp.errors import CheckpointError, ConfigError
 

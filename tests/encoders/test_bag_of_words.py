@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from stages.test_reports import LABELS, notes
 
 from clinnlp.encoders import bag_of_words
-from clinnlp.encoders.bag_of_words import BAG_FILE, VIEWS, BagOfWords, Terms
+from clinnlp.encoders.bag_of_words import VIEWS, BagOfWords, Terms
+from clinnlp.encoders.checkpoints import BAG_FILE
 from clinnlp.errors import CheckpointError, TrainingError
 
 TRAIN = [record.text for record in notes(0, 120)]

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 import clinnlp
 from clinnlp import FitConfig, Pipeline, Record
-from clinnlp.encoders.bag_of_words import BAG_FILE
+from clinnlp.encoders.checkpoints import BAG_FILE
 from clinnlp.encoders.heads import probabilities
 from clinnlp.engines.identity import _stage_identity
 from clinnlp.errors import CheckpointError, ConfigError, TrainingError
