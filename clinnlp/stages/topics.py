@@ -315,7 +315,7 @@ class TopicModel(EncoderStage):
         Raises
         ------
         TrainingError
-            If fewer than two records are left.
+            If the model was not fitted, or fewer than two records are left.
         """
         from clinnlp.training.topics import evaluate_topics
 
