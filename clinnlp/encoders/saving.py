@@ -201,6 +201,8 @@ def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str
                 f" {getattr(ours, size, None)}: it is a head of another encoder"
             )
     head = make(its)
+    if not (Path(folder) / HEAD_FILE).is_file():
+        raise CheckpointError(f"{folder} has no head of this kind, no {HEAD_FILE}: make a new one with from_base")
     try:
         head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / HEAD_FILE).items()})
     except Exception as error:  # safetensors and torch each raise their own

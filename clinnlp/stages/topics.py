@@ -88,6 +88,7 @@ class TopicModel(EncoderStage):
     """
 
     kind: ClassVar[str] = "topics"
+    head_form: ClassVar[str] = "CentreHead"
     uses = ("cleaned",)
     assigns = ("labels",)
 
