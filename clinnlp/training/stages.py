@@ -210,6 +210,8 @@ def finish(tasks: Sequence[HeadTask], report: FitReport, config: FitConfig) -> N
     if not any(task.evaluate for task in tasks):
         idle = [name for name in ("patience", "calibrate", "tune_thresholds") if getattr(config, name)]
         report.notes += [f"{name} did nothing: it needs development records" for name in idle]
+    elif config.tune_thresholds and not any(task.tune for task in tasks):
+        report.notes.append("tune_thresholds did nothing: it is for heads that give several labels")
     for task in tasks:
         if config.calibrate and task.logits is not None:
             logits, targets, multi_label = task.logits()
