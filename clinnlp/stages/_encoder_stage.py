@@ -91,7 +91,7 @@ class EncoderStage(LearningStage):
         made = copy.copy(self)
         if self.head_changed:
             made._head = copy.deepcopy(self._head)
-        made.members, made.fitted = (), None
+        made.members, made.fitted, made.frozen = (), None, True
         return made
 
     @classmethod

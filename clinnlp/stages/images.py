@@ -235,7 +235,7 @@ class ImageClassifier(LearningStage):
         made = copy.copy(self)
         if self.head_changed:
             made._model = copy.deepcopy(self._model)
-        made.members, made.fitted = (), None
+        made.members, made.fitted, made.frozen = (), None, True
         return made
 
     @property
