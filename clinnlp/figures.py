@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinnlp.atomic import replace_file
 from clinnlp.errors import MissingPackageError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
-__all__ = ["new_figure", "write_figure"]
+__all__ = ["add_legend", "new_figure", "write_figure"]
 
 
 def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
@@ -31,6 +35,20 @@ def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def add_legend(axes: Axes, handles: Mapping[str, Artist], **options: Any) -> Legend:
+    """Add a legend of handles by name, but for an empty one.
+
+    Names stand as they are, also with signs that mean something to matplotlib.
+    """
+    named = {name: handle for name, handle in handles.items() if name}
+    # What begins with an underscore matplotlib leaves out, unless it is written into the legend afterwards.
+    legend = axes.legend(list(named.values()), ["name"] * len(named), **options)
+    for text, name in zip(legend.get_texts(), named, strict=True):
+        text.set_text(name)
+        text.set_parse_math(False)
+    return legend
 
 
 def write_figure(figure: Figure, path: str | Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clinnlp.errors import ConfigError
-from clinnlp.figures import new_figure, write_figure
+from clinnlp.figures import add_legend, new_figure, write_figure
 from clinnlp.record import Record
 
 __all__ = ["Trends", "trends"]
@@ -121,14 +121,15 @@ class Trends:
 
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         places = range(len(self.periods))
+        lines: dict[str, Any] = {}
         for number, (label, shares) in enumerate(list(self.shares.items())[:most]):
             # A gap where there are no records; ten colours, then other lines.
             drawn = [float("nan") if share is None else share for share in shares]
             style = ("-", "--", ":", "-.")[number // 10 % 4]
-            above.plot(places, drawn, marker=".", linestyle=style, label=label.replace("$", r"\$"))
+            (lines[label],) = above.plot(places, drawn, marker=".", linestyle=style)
         above.set_ylabel(f"share of records, {self.name}".replace("$", r"\$"))
         above.set_ylim(bottom=0)
-        above.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
+        add_legend(above, lines, loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
         below.bar(places, self.records, color="gray")
         below.set_ylabel("records")
         below.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

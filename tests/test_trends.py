@@ -103,7 +103,7 @@ def test_what_is_no_iso_time_is_undated(time: object) -> None:
     assert (found.undated, found.periods, found.counts) == (1, [], {})
 
 
-def test_a_picture_shows_shares_records_and_what_is_not_shown(tmp_path: Path) -> None:
+def test_a_picture_shows_shares_records_and_what_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = trends(RECORDS, "tone")
     assert found.plot(tmp_path / "new" / "tone.png") == tmp_path / "new" / "tone.png"
     with Picture.open(tmp_path / "new" / "tone.png") as picture:
@@ -114,6 +114,17 @@ def test_a_picture_shows_shares_records_and_what_is_not_shown(tmp_path: Path) ->
     found.plot(tmp_path / "fewer.png", most=1)
     with Picture.open(tmp_path / "fewer.png") as picture:
         assert (44, 160, 44) not in {c for _, c in picture.convert("RGB").getcolors(1 << 20)}
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(
+        "clinnlp.trends.write_figure",
+        lambda figure, path: (
+            figure.canvas.draw(),
+            drawn.append([text.get_text() for text in figure.axes[0].get_legend().get_texts()]),
+        ),
+    )
+    trends([dated("2031-01-01", "_other"), dated("2031-01-02", "a")], "tone").plot(tmp_path / "underscore.png")
+    assert drawn == [["_other", "a"]]
+    monkeypatch.undo()
     trends([dated("2031-01-01", "cost in $ or $"), dated("x", "b")], "tone").plot(tmp_path / "dollar.png")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "ENCODER_SETTINGS",
     "HEAD_FILE",
     "PIPELINE_FILE",
+    "check_form",
     "find_checkpoint",
     "find_head",
     "saved_encoder",
@@ -31,6 +33,15 @@ BAG_FILE = "bag_of_words.safetensors"
 ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
 """Settings that belong to an encoder, and are saved with it where it is shared."""
 _WEIGHTS = "*.safetensors"
+_READERS = {
+    "ForTokenClassification": "EntityExtractor",
+    "ForSequenceClassification": "ReportClassifier",
+    "ForImageClassification": "ImageClassifier",
+    "LabelledVectorHead": "VectorClassifier",
+    "SpanHead": "SentenceClassifier",
+    "CentreHead": "TopicModel",
+}
+"""How the name of a saved model ends -> the stage that reads it."""
 
 
 def find_checkpoint(base: str | Path) -> str:
@@ -113,6 +124,46 @@ def find_head(checkpoint: str | Path, kind: str, name: str | None = None) -> tup
         return weights, None, settings
     encoder = saved_encoder(document, entry["encoder"], folder)
     return encoder.pop("checkpoint"), weights, {**settings, **encoder}
+
+
+def check_form(checkpoint: str, form: str, reader: str, architectures: Any = None) -> None:
+    """Refuse a checkpoint whose head is that of another kind of stage; one that does not say what it is passes.
+
+    Parameters
+    ----------
+    checkpoint : str
+    form : str
+        How the names of the models end that the stage reads; `""` where it does not know.
+    reader : str
+        Its class.
+    architectures : sequence of str, optional
+        What the configuration says; by default read from the folder, if it is one.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the class that reads it.
+    """
+    if architectures is None:
+        try:
+            config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
+            architectures = config.get("architectures")
+        except (OSError, ValueError, AttributeError):
+            return  # what is wrong with it is told when the weights are loaded
+    named = [one for one in architectures or () if isinstance(one, str)] if isinstance(architectures, list) else []
+    if not form or any(one.endswith(form) for one in named):
+        return
+    for name in named:
+        other = next((kind for end, kind in _READERS.items() if name.endswith(end)), None)
+        if other is not None:
+            image = "ForImageClassification"
+            base = (
+                "" if image in (form, name[-len(image) :]) else f", or {reader}.from_base for a new head on its encoder"
+            )
+            raise CheckpointError(
+                f"{checkpoint} is a {name}, which {other} reads and {reader} does not: use"
+                f" {other}.from_pretrained{base}"
+            )
 
 
 def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[str, Any]:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig
 
-__all__ = ["check_dtype", "load_head", "save_checkpoint", "save_encoder", "save_head", "save_with_encoder"]
+__all__ = [
+    "check_dtype",
+    "check_range",
+    "load_head",
+    "save_checkpoint",
+    "save_encoder",
+    "save_head",
+    "save_with_encoder",
+]
 
 # What another checkpoint may have left in the folder, and transformers would read with this one.
 _STALE = (
@@ -45,6 +53,25 @@ def check_dtype(dtype: str) -> None:
     """
     if dtype not in _DTYPES:
         raise ConfigError(f"weights are saved as {', '.join(_DTYPES)}, not as {dtype!r}")
+
+
+def check_range(state: Mapping[str, torch.Tensor], dtype: str) -> None:
+    """Refuse a dtype in which weights would become infinite.
+
+    Raises
+    ------
+    ConfigError
+        Naming one.
+    """
+    import torch
+
+    kind = getattr(torch, dtype)
+    for name, tensor in state.items() if kind is not torch.float32 else ():
+        # What is infinite already, or no number, is no matter of the dtype.
+        if tensor.is_floating_point() and (tensor.isfinite() & ~tensor.to(kind).isfinite()).any():
+            others = " or ".join(other for other in _DTYPES if other not in (dtype, "float16"))
+            most = torch.finfo(kind).max
+            raise ConfigError(f"weights of {name} exceed {most:g}, the largest number of {dtype}: save as {others}")
 
 
 def save_checkpoint(
@@ -76,7 +103,7 @@ def save_checkpoint(
     Raises
     ------
     ConfigError
-        If `dtype` is another.
+        If `dtype` is another, or weights exceed its range.
     CheckpointError
         If the disk is full, or the folder cannot be written.
     """
@@ -173,6 +200,8 @@ def load_head(make: Callable[[PretrainedConfig], Any], folder: str, encoder: str
                 f" {getattr(ours, size, None)}: it is a head of another encoder"
             )
     head = make(its)
+    if not (Path(folder) / HEAD_FILE).is_file():
+        raise CheckpointError(f"{folder} has no head of this kind, no {HEAD_FILE}: make a new one with from_base")
     try:
         head.load_state_dict({name: tensor.float() for name, tensor in load_file(Path(folder) / HEAD_FILE).items()})
     except Exception as error:  # safetensors and torch each raise their own
@@ -185,6 +214,7 @@ def _as(state: Mapping[str, torch.Tensor], dtype: str) -> dict[str, torch.Tensor
     import torch
 
     kind = getattr(torch, dtype)
+    check_range(state, dtype)
     return {
         name: (tensor.to(kind) if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in state.items()

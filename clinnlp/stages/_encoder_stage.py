@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint, find_head
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, check_form, find_checkpoint, find_head
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.loading import load_config, load_model
 from clinnlp.encoders.text import TextWindows, check_sizes
@@ -43,6 +43,8 @@ class EncoderStage(LearningStage):
     """
 
     auto_class: ClassVar[str] = ""
+    head_form: ClassVar[str] = ""
+    """Name of the class of a head that transformers has no model for."""
     in_config: ClassVar[tuple[str, ...]] = ()
     """Weights of the head that are saved in its configuration, because transformers' model has no place for them."""
 
@@ -89,7 +91,7 @@ class EncoderStage(LearningStage):
         made = copy.copy(self)
         if self.head_changed:
             made._head = copy.deepcopy(self._head)
-        made.members, made.fitted = (), None
+        made.members, made.fitted, made.frozen = (), None, True
         return made
 
     @classmethod
@@ -98,7 +100,12 @@ class EncoderStage(LearningStage):
     ) -> tuple[str, dict[str, Any]]:
         """Find a head and its encoder: in a pipeline, the stage of this kind and name, or the first of this kind."""
         encoder, head, settings = find_head(checkpoint, cls.kind, name)
+        check_form(head or encoder, cls._form(), cls.__name__)
         return encoder, {**settings, "head": head, **options}
+
+    @classmethod
+    def _form(cls) -> str:
+        return cls.auto_class.removeprefix("AutoModel") or cls.head_form
 
     @staticmethod
     def _base(base: str | Path | TextEncoder) -> str | TextEncoder:
@@ -168,6 +175,8 @@ class EncoderStage(LearningStage):
 
         if self._is_new:
             return self._make_head(load_config(self.checkpoint, **self._new_settings()))
+        read = self.head_checkpoint or self.checkpoint
+        check_form(read, self._form(), type(self).__name__, load_config(read).architectures)
         if self.head_checkpoint is not None:
             return load_head(self._make_head, self.head_checkpoint, self.checkpoint)
         if not self.auto_class:

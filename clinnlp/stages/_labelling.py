@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["LabellingStage"]
 
 
+# Least probability of a label that is given, where nobody says.
+_THRESHOLD = 0.5
+
+
 class LabellingStage(EncoderStage):
     """A stage on a text encoder that gives labels of one set, under its name.
 
@@ -45,6 +49,11 @@ class LabellingStage(EncoderStage):
         says, or 0.5.
     abstain : float, optional
         Least probability of the best label, where an item has one; by default what the checkpoint says, or 0.
+
+    Raises
+    ------
+    ConfigError
+        If the head has no use for one of these; of a head that is read from a checkpoint, at first use.
     """
 
     def __init__(
@@ -74,9 +83,12 @@ class LabellingStage(EncoderStage):
         )
         self.threshold: float | dict[str, float] | None = check_threshold(threshold, self.name)
         self.abstain = None if abstain is None else check_share(abstain, ABSTAIN, self.name)
+        self.tuned = False
+        """Whether `tune` has chosen thresholds or abstention."""
         self._labels: tuple[list[str], bool] | None = None
         if labels is not None:
             self._labels = check_labels(labels, 1 if multi_label else 2, self.name), bool(multi_label)
+            self._check_decision(self._labels[1])
         self._multi_label = multi_label
 
     @classmethod
@@ -149,7 +161,21 @@ class LabellingStage(EncoderStage):
         if self._labels is None:
             labels, multi_label = read_head(self.head_config, self.head_checkpoint or self.checkpoint)
             self._labels = labels, multi_label if self._multi_label is None else self._multi_label
+        self._check_decision(self._labels[1])
         return self._labels
+
+    def _check_decision(self, multi_label: bool) -> None:
+        """Refuse a setting that a head of this kind does not use."""
+        if self.threshold is not None and not multi_label:
+            raise ConfigError(
+                f"stage {self.name!r} has a threshold, and its head gives one label: give it abstain, the least"
+                " probability of that, or make it with multi_label=True"
+            )
+        if self.abstain and multi_label:
+            raise ConfigError(
+                f"stage {self.name!r} has abstain, and its head gives several labels: give it threshold, the least"
+                " probability of each, or make it with multi_label=False"
+            )
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -157,7 +183,9 @@ class LabellingStage(EncoderStage):
         given = self._saved_decision[0] if self.threshold is None else self.threshold
         if isinstance(given, dict) and (unknown := sorted(set(given) - set(self.labels))):
             raise ConfigError(f"stage {self.name!r} has no label {unknown[0]!r} to give a threshold")
-        return {label: given.get(label, 0.5) if isinstance(given, dict) else float(given) for label in self.labels}
+        return {
+            label: given.get(label, _THRESHOLD) if isinstance(given, dict) else float(given) for label in self.labels
+        }
 
     @property
     def least(self) -> float:
@@ -172,8 +200,14 @@ class LabellingStage(EncoderStage):
 
     @property
     def decided(self) -> bool:
-        """Whether thresholds or abstention were chosen, by `tune` or by who made the stage."""
-        return self.threshold is not None or self.abstain is not None or self._saved_decision != ({}, 0.0)
+        """Whether thresholds or abstention are those that `tune` found or the checkpoint holds."""
+        if self.tuned:
+            return True
+        thresholds, least = self._saved_decision
+        if not self.multi_label:
+            return least > 0 and self.least == least
+        saved = {label: thresholds.get(label, _THRESHOLD) for label in self.labels}
+        return self.thresholds == saved and set(saved.values()) != {_THRESHOLD}
 
     def tune(self, dev: Gold, accuracy: float | None = None) -> dict[str, float]:
         """Choose thresholds on development records, in place.

@@ -38,6 +38,8 @@ class LearningStage(Stage):
         """Its name in that report."""
         self.members: tuple[Any, ...] = ()
         """Of an ensemble: the others, with whose probabilities the stage's own are averaged."""
+        self.frozen = False
+        """Whether the stage is one of an ensemble, whose weights no fit may change."""
         self._card: dict[str, str] | None = None
 
     @property

@@ -31,6 +31,7 @@ class SpanStage(LabellingStage):
     """
 
     auto_class: ClassVar[str] = ""
+    head_form: ClassVar[str] = "SpanHead"
 
     def _make_head(self, config: PretrainedConfig) -> SpanHead:
         from clinnlp.encoders.own_heads import SpanHead

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from clinnlp.encoders.checkpoints import find_checkpoint, find_head
+from clinnlp.encoders.checkpoints import check_form, find_checkpoint, find_head
 from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.heads import (
     LABEL_SET,
@@ -125,6 +125,7 @@ class ImageClassifier(LearningStage):
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
         found, _, settings = find_head(checkpoint, cls.kind, name)
+        check_form(found, "ForImageClassification", cls.__name__)
         return cls(found, name=name or label_set_name(found), **{**settings, **options})
 
     @classmethod
@@ -234,7 +235,7 @@ class ImageClassifier(LearningStage):
         made = copy.copy(self)
         if self.head_changed:
             made._model = copy.deepcopy(self._model)
-        made.members, made.fitted = (), None
+        made.members, made.fitted, made.frozen = (), None, True
         return made
 
     @property

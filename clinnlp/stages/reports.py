@@ -314,7 +314,10 @@ class ReportClassifier(LabellingStage):
         return head
 
     def _save_beside(self, folder: Path, dtype: str) -> None:
+        from clinnlp.encoders.saving import check_range
+
         if (bag := self.bag) is not None:
+            check_range({"the bag of words": bag.state_dict()["weights"]}, dtype)
             bag.save(folder, dtype)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:

@@ -88,6 +88,7 @@ class TopicModel(EncoderStage):
     """
 
     kind: ClassVar[str] = "topics"
+    head_form: ClassVar[str] = "CentreHead"
     uses = ("cleaned",)
     assigns = ("labels",)
 
@@ -315,7 +316,7 @@ class TopicModel(EncoderStage):
         Raises
         ------
         TrainingError
-            If fewer than two records are left.
+            If the model was not fitted, or fewer than two records are left.
         """
         from clinnlp.training.topics import evaluate_topics
 

@@ -41,6 +41,7 @@ class VectorClassifier(ReportClassifier):
 
     kind: ClassVar[str] = "vectors"
     auto_class: ClassVar[str] = ""
+    head_form: ClassVar[str] = "LabelledVectorHead"
     new_bag: ClassVar[bool] = True
 
     def _make_head(self, config: PretrainedConfig) -> LabelledVectorHead:

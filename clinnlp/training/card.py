@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Fitted:
     dev : list of Record
     scores : Scores or None
         Figures on the development records.
+    called : mapping of str to str
+        Names of the tasks of its fit -> how its card calls them.
     """
 
     stage: Stage
@@ -51,6 +53,7 @@ class Fitted:
     train_records: int
     dev: list[Record]
     scores: Scores | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def stage_card(stage: Any, folder: Path, dtype: str = "float32") -> str | None:
@@ -67,8 +70,14 @@ def stage_card(stage: Any, folder: Path, dtype: str = "float32") -> str | None:
     return None if is_foreign(folder) else _stage_card(stage, dtype, stage.fitted).text()
 
 
-def _stage_card(stage: Any, dtype: str, report: FitReport | None, scores: Scores | None = None) -> Card:
-    """Describe a stage; `scores` are figures of its weights as they were written."""
+def _stage_card(
+    stage: Any,
+    dtype: str,
+    report: FitReport | None,
+    scores: Scores | None = None,
+    called: Mapping[str, str] | None = None,
+) -> Card:
+    """Describe a stage; `scores` are figures of its weights as they were written, `called` says how others are."""
     before = _card_before(stage)
     base = base_name(report.base if report is not None else before.base or stage.checkpoint)
     about = [
@@ -77,7 +86,7 @@ def _stage_card(stage: Any, dtype: str, report: FitReport | None, scores: Scores
         "",
         f"Labels: {', '.join(map(_listed, getattr(stage, 'labels', ()))) or 'none'}.",
     ]
-    measured = _measured(stage, before, report, scores)
+    measured = _measured(stage, before, report, scores, called or {})
     if dtype != "float32" and scores is None and report is not None and report.scores:
         measured += [f"The weights are saved as {dtype}; the figures are those of float32."]
     return Card(stage.name, about, _texts(stage.card), base, "\n".join(measured), _TAGS.get(stage.kind, ""))
@@ -88,11 +97,13 @@ def _card_before(stage: Any) -> Card:
     return Card() if stage.saved_in is None else read_card(stage.saved_in)
 
 
-def _measured(stage: Any, before: Card, report: FitReport | None, scores: Scores | None) -> list[str]:
+def _measured(
+    stage: Any, before: Card, report: FitReport | None, scores: Scores | None, called: Mapping[str, str]
+) -> list[str]:
     if report is not None:
         task = stage.fitted_as or stage.name
         scores = report.scores.get(task) if scores is None else scores
-        return [*_fit_lines(stage, task, report), *_figure_lines(stage.name, scores)]
+        return [*_fit_lines(stage, task, report, called), *_figure_lines(stage.name, scores)]
     lines = [f"## How `{stage.name}` was fitted", ""]
     if not stage.weights_changed:
         told = f"Not fitted by clinnlp: its weights are those of `{base_name(stage.checkpoint)}`."
@@ -168,7 +179,7 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
     document = yaml.safe_load((folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     cards: dict[str, Card] = {}
     for item in fitted:
-        card = _stage_card(item.stage, "float32", item.report, item.scores)
+        card = _stage_card(item.stage, "float32", item.report, item.scores, item.called)
         card.base = base_name(item.entry.get("base", card.base))
         cards[item.stage.name] = card
     texts = _texts(recipe.get("card") or {})
@@ -186,9 +197,9 @@ def write_card(folder: Path, recipe: Mapping[str, Any], fitted: Sequence[Fitted]
     return folder / CARD_FILE
 
 
-def _fit_lines(stage: Any, task: str, report: FitReport) -> list[str]:
+def _fit_lines(stage: Any, task: str, report: FitReport, called: Mapping[str, str]) -> list[str]:
     config = report.config
-    told = stage.told_of_fit(report) or _told(task, report)
+    told = stage.told_of_fit(report) or _told(task, report, called)
     if task in report.temperatures:
         heat = report.temperatures[task]
         told += f" Its logits are divided by the temperature {heat:.3f}, fitted on the development records."
@@ -203,9 +214,9 @@ def _fit_lines(stage: Any, task: str, report: FitReport) -> list[str]:
     return [*lines, *(f"- {note}" for note in report.notes), *([""] if report.notes else [])]
 
 
-def _told(task: str, report: FitReport) -> str:
+def _told(task: str, report: FitReport, called: Mapping[str, str]) -> str:
     config = report.config
-    others = [f"`{other}`" for other in report.records if other != task]
+    others = [called.get(other, f"`{other}`") for other in report.records if other != task]
     figure = "the mean of the heads' primary figures" if report.metric == "primary" else report.metric
     chosen = f"the best by {figure} on the development records" if figure and config.select == "best" else "the last"
     epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"

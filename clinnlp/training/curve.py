@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.errors import TrainingError
-from clinnlp.figures import new_figure, write_figure
+from clinnlp.figures import add_legend, new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,17 +105,22 @@ def _best(points: _Points) -> tuple[float, float]:
 
 def _draw_figures(panel: Axes, curves: Mapping[str, _Points], main: str) -> None:
     others = [name for name in curves if name != main]
+    lines: dict[str, Any] = {}
     if main:
         epoch, value = _best(curves[main])
-        panel.plot(*curves[main], color=_MAIN_COLOUR, marker="o", markersize=4, linewidth=2.5, label=main, zorder=3)
-        panel.plot(
+        (lines[main],) = panel.plot(
+            *curves[main], color=_MAIN_COLOUR, marker="o", markersize=4, linewidth=2.5, zorder=3
+        )
+        (lines[f"best: {value:.3f}, epoch {epoch:g}"],) = panel.plot(
             [epoch], [value], color=_MAIN_COLOUR, marker="*", markersize=15, markeredgecolor="black", linestyle="",
-            label=f"best: {value:.3f}, epoch {epoch:g}", zorder=4,
+            zorder=4,
         )  # fmt: skip
     for i, name in enumerate(others):
         style = _STYLES[i // len(_OTHER_COLOURS) % len(_STYLES)]
         colour = _OTHER_COLOURS[i % len(_OTHER_COLOURS)]
-        panel.plot(*curves[name], color=colour, marker=".", markersize=4, linewidth=1.2, linestyle=style, label=name)
+        (lines[name],) = panel.plot(
+            *curves[name], color=colour, marker=".", markersize=4, linewidth=1.2, linestyle=style
+        )
     panel.set_ylabel("on development records")
     # Below the panel: inside it would hide curves that are many or close.
-    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize="small", frameon=False)
+    add_legend(panel, lines, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize="small", frameon=False)

@@ -123,8 +123,10 @@ def tune_labels(stage: LabellingStage, records: Gold, accuracy: float | None = N
         stage.threshold = {
             label: best_threshold(truth[:, i], probabilities[:, i], own[label]) for i, label in enumerate(stage.labels)
         }
+        stage.tuned = True
         return dict(stage.threshold)
     best, there = probabilities.max(axis=1), probabilities.any(axis=1)
     right = np.array([[stage.labels[i]] == names for i, names in zip(probabilities.argmax(axis=1), gold, strict=True)])
     stage.abstain = least_probability(right & there, best, accuracy, stage.name)
+    stage.tuned = True
     return {"abstain": stage.abstain, "coverage": float((there & (best >= stage.abstain)).mean())}

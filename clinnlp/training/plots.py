@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinnlp.errors import TrainingError
-from clinnlp.figures import new_figure, write_figure
+from clinnlp.figures import add_legend, new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,12 +132,13 @@ def write_reliability(scores: Scores | Mapping[str, Scores], path: str | Path, b
     figure.set_size_inches(6, 7.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1, zorder=0)
+    lines: dict[str, Any] = {}
     width = 0.8 / (bins * len(systems))
     for number, ((name, rows), one) in enumerate(zip(curves.items(), systems.values(), strict=True)):
         colour = _COLOURS[number % len(_COLOURS)]
         told = ", ".join(part for part in (_plain(name), f"ECE {one['ece']:.3f}" if "ece" in one else "") if part)
         means = [row.confidence for row in rows]
-        upper.plot(means, [row.accuracy for row in rows], color=colour, marker="o", markersize=5, label=told)
+        (lines[told],) = upper.plot(means, [row.accuracy for row in rows], color=colour, marker="o", markersize=5)
         # Bars of several systems stand beside each other: in the middle of their bin, not at their mean.
         middles = [(min(int(mean * bins), bins - 1) + 0.5) / bins for mean in means]
         shift = (number - (len(systems) - 1) / 2) * width
@@ -146,8 +147,7 @@ def write_reliability(scores: Scores | Mapping[str, Scores], path: str | Path, b
     lower.set(xlabel="probability", ylabel="number")
     for panel in (upper, lower):
         panel.grid(alpha=0.3)
-    for text in upper.legend(loc="upper left", prop={"family": _fonts_of(list(systems))}).get_texts():
-        text.set_parse_math(False)
+    add_legend(upper, lines, loc="upper left", prop={"family": _fonts_of(list(systems))})
     return write_figure(figure, path)
 
 

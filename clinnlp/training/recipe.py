@@ -130,6 +130,11 @@ def run(
         for item in plan.fitted:  # the figures of what is shipped, its weights as they were written
             if item.dev:
                 item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
+            item.called = {
+                learner.task: f"`{learner.fitted.stage.name}`" + ("" if one is plan else f" of `{one.name}`")
+                for one in plans
+                for learner in one.together
+            }
         beside = None if plan is plans[0] else plans[0].name
         write_card(place, {"name": plan.name, **plan.document}, plan.fitted, beside)
     (folder / "train.yaml").write_bytes(source)

@@ -96,6 +96,11 @@ def fit_pipeline(
     if len(unjudged) == len(stages):
         raise TrainingError("no development record has gold for what is fitted: give some that have, or no dev at all")
     notes = [f"{name} was not judged: no development record has gold for it" for name in unjudged]
+    if config.freeze is None and (frozen := [user for user in encoder.users if getattr(user, "frozen", False)]):
+        own = encoder.copy()
+        for user in frozen:
+            user.encoder = own
+        notes.append("an ensemble was on the encoder: it has a copy of its own now, the one from before")
     idle = sorted((stage for stage in encoder.users if stage not in stages), key=lambda stage: str(stage.name))
     if idle and config.freeze is None:
         named = ", ".join(stage.name for stage in idle)
@@ -210,6 +215,8 @@ def finish(tasks: Sequence[HeadTask], report: FitReport, config: FitConfig) -> N
     if not any(task.evaluate for task in tasks):
         idle = [name for name in ("patience", "calibrate", "tune_thresholds") if getattr(config, name)]
         report.notes += [f"{name} did nothing: it needs development records" for name in idle]
+    elif config.tune_thresholds and not any(task.tune for task in tasks):
+        report.notes.append("tune_thresholds did nothing: it is for heads that give several labels")
     for task in tasks:
         if config.calibrate and task.logits is not None:
             logits, targets, multi_label = task.logits()

@@ -176,6 +176,8 @@ def evaluate_topics(model: TopicModel, records: Gold, against: str | None = None
     """Judge topics; see `TopicModel.evaluate`."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
+    if not model.labels:
+        raise TrainingError(f"stage {model.name!r} has no topics yet: fit it on the records of a corpus first")
     found = [record for record in read_gold(records) if against is None or record.labels.get(against)]
     vectors, empty = model.vectors([record.view.text for record in found])
     vectors, found = vectors[~empty], [record for record, without in zip(found, empty, strict=True) if not without]

@@ -44,6 +44,25 @@ def test_an_unknown_dtype_is_refused(model: BertModel, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_weights_beyond_the_range_of_a_dtype_are_refused(model: BertModel, tmp_path: Path) -> None:
+    weight = model.encoder.layer[0].output.dense.weight
+    with torch.no_grad():
+        weight[0, 0], weight[1, 0] = 70000.0, float("nan")
+    folder = save_checkpoint(model, tiny_tokenizer(), tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    told = (
+        "encoder.layer.0.output.dense.weight exceed 65504, the largest number of float16: save as float32 or bfloat16"
+    )
+    with pytest.raises(ConfigError, match=told):
+        save_checkpoint(model, tiny_tokenizer(), folder, "float16")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    save_checkpoint(model, tiny_tokenizer(), folder, "bfloat16")
+    assert load_file(folder / "model.safetensors")["encoder.layer.0.output.dense.weight"][0, 0] == 70144
+    with torch.no_grad():
+        weight[0, 0] = 65510.0  # which rounds to the largest number
+    save_checkpoint(model, tiny_tokenizer(), folder, "float16")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_weights_are_written_as_asked_and_stay_as_they_are_in_memory(
     model: BertModel, dtype: str, tmp_path: Path

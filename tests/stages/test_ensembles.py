@@ -77,6 +77,27 @@ def test_a_later_fit_of_a_member_does_not_change_the_ensemble(tmp_path: Path) ->
     np.testing.assert_array_equal(word_rows(ensemble, DEV), before)
 
 
+def test_a_later_fit_of_a_pipeline_does_not_change_an_ensemble_on_its_encoder(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base", WORDS)
+    first, second = (EntityExtractor.from_base(base, ["Drug"]) for _ in range(2))
+    nlp = Pipeline([first, ReportClassifier.from_base(base, ["a", "b"], name="kind")])
+    assert nlp["kind"].encoder is first.encoder
+    second.fit(TRAIN[:5], None, FitConfig(epochs=1, **FAST))
+    nlp["entities"].fit(TRAIN[:5], None, FitConfig(epochs=1, freeze="encoder", **FAST))
+    ensemble = EntityExtractor.ensemble([first, second])
+    beside = Pipeline([ReportClassifier.from_base(first.encoder, ["a", "b"], name="kind"), ensemble])
+    before = word_rows(ensemble, DEV)
+    told = "an ensemble was on the encoder: it has a copy of its own now, the one from before"
+    assert told not in nlp.fit(TRAIN, None, FitConfig(epochs=1, freeze="encoder", **FAST)).notes
+    assert first.encoder is ensemble.encoder
+    report = nlp.fit(TRAIN, None, FitConfig(epochs=1, **FAST))
+    assert first.encoder.changed
+    assert [told in note for note in report.notes] == [True, False]
+    assert report.notes[1].startswith("nothing was given for kind, kind:")
+    np.testing.assert_array_equal(word_rows(ensemble, DEV), before)
+    assert ensemble.encoder is not beside["kind"].encoder
+
+
 def test_a_student_comes_closer_to_the_ensemble_that_teaches_it(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", WORDS)
     stages = token_classifiers(tmp_path, 2)

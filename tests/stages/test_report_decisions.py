@@ -96,7 +96,9 @@ def test_sections_that_no_training_record_has_are_refused_and_some_without_are_t
 
 
 def test_sections_are_saved_with_the_pipeline(folder: Path, tmp_path: Path) -> None:
-    stage = ReportClassifier.from_pretrained(folder, name="kind", sections=["impression"], threshold={"a": 0.2})
+    stage = ReportClassifier.from_pretrained(
+        folder, name="kind", sections=["impression"], threshold={"a": 0.2}, multi_label=True
+    )
     loaded = clinnlp.load(Pipeline([SectionDetector(), stage]).save(tmp_path / "saved"))
     again = loaded["kind"]
     assert isinstance(again, ReportClassifier)
@@ -160,9 +162,9 @@ def test_a_fit_tunes_thresholds_where_it_is_asked_to(folder: Path) -> None:
     assert any("thresholds were chosen on the development records" in note for note in report.notes)
     assert report.scores["kind"].per_label["a"]["recall"] == 1
     single = ReportClassifier.from_base(folder, ["a", "b"], name="kind")
-    assert not any(
-        "thresholds" in note for note in single.fit(some, some, FitConfig(**tuning, allow_shared=True)).notes
-    )
+    notes = single.fit(some, some, FitConfig(**tuning, allow_shared=True)).notes
+    assert "tune_thresholds did nothing: it is for heads that give several labels" in notes
+    assert not any("were chosen" in note for note in notes)
 
 
 def test_a_classifier_abstains_below_a_probability_and_says_how_often(folder: Path, tmp_path: Path) -> None:
@@ -188,6 +190,41 @@ def test_a_classifier_abstains_below_a_probability_and_says_how_often(folder: Pa
     assert again(texts[order[-1]]).labels["kind"] == []
     with pytest.raises(TrainingError, match=r"ask for an accuracy of at most 0\.000"):
         again.tune(gold(texts, *[[other[label.name]] for label in best]), accuracy=0.9)
+
+
+def test_a_setting_that_the_head_does_not_use_is_refused(folder: Path) -> None:
+    told = {"threshold": "its head gives one label: give it abstain", "abstain": "several labels: give it threshold"}
+    for name, several in (("threshold", False), ("abstain", True)):
+        with pytest.raises(ConfigError, match=told[name]):
+            ReportClassifier.from_base(folder, ["a", "b"], multi_label=several, **{name: 0.4})
+        stage = ReportClassifier.from_pretrained(folder, multi_label=several, **{name: 0.4})  # nothing is read yet
+        for use in (stage.warm_up, lambda stage=stage: stage.labels):
+            with pytest.raises(ConfigError, match=told[name]):
+                use()
+    with_several(folder, abstain=0.0).warm_up()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_only_thresholds_that_were_tuned_or_saved_are_told_to_be_of_before_a_fit(
+    several: bool, folder: Path, tmp_path: Path
+) -> None:
+    texts = [f"{'rash ' * i}the {'cough ' * (8 - i)}" for i in range(8)]
+    some = gold(texts, *[["a"] if i > 5 else ["b"] for i in range(8)])
+
+    def told(stage: ReportClassifier) -> bool:
+        return any("of before this fit" in note for note in stage.fit(some, None, FitConfig(epochs=1)).notes)
+
+    by_hand = {"threshold": {"a": 0.3}} if several else {"abstain": 0.3}
+    stage = ReportClassifier.from_base(folder, ["a", "b"], name="kind", multi_label=several, **by_hand)
+    assert not told(stage)
+    plain = ReportClassifier.from_base(folder, ["a", "b"], name="kind", multi_label=several).save(tmp_path / "plain")
+    assert not told(ReportClassifier.from_pretrained(plain))
+    saved = stage.save(tmp_path / "saved")
+    assert told(ReportClassifier.from_pretrained(saved))
+    other = {"threshold": {"a": 0.6}} if several else {"abstain": 0.6}
+    assert not told(ReportClassifier.from_pretrained(saved, **other))
+    stage.tune(some, None if several else 0.1)
+    assert told(stage)
 
 
 def test_tuning_asks_for_what_the_head_can_use(folder: Path) -> None:

@@ -258,6 +258,13 @@ def test_figures_agree_with_the_gold_they_are_given(model: TopicModel) -> None:
         model.evaluate(NOTES, against="nothing")
 
 
+def test_topics_that_were_never_found_cannot_be_judged(base: Path) -> None:
+    with pytest.raises(
+        TrainingError, match="stage 'topics' has no topics yet: fit it on the records of a corpus first"
+    ):
+        TopicModel.from_base(base, topics=3).evaluate(NOTES)
+
+
 def test_what_topics_have_not_is_refused_in_one_line(base: Path, model: TopicModel) -> None:
     with pytest.raises(ConfigError, match="no settings to search"):
         model.search(NOTES, NOTES, {"learning_rate": [1e-3]})

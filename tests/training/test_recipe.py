@@ -197,6 +197,8 @@ def test_heads_of_two_pipelines_are_fitted_on_one_encoder_that_is_saved_once(wri
         nlp = clinnlp.load(written / name)
         assert [(e.text, e.label) for e in nlp("He took aspirin.").entities] == [("aspirin", "Medication")]
         card = (written / name / "README.md").read_text(encoding="utf-8")
+        other = "other-en" if name == "tiny-en" else "tiny-en"
+        assert f"together with `entities` of `{other}`." in card
         assert "| Medication |" in card
         assert f"with the recipe {'beside this file' if name == 'tiny-en' else 'of tiny-en'}." in card
     weights = sorted(str(file.relative_to(written)) for file in written.glob("*-en/**/*.safetensors"))
