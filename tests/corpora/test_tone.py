@@ -17,7 +17,7 @@ from clinnlp import Record
 from clinnlp.shipped import corpora_folder
 
 FOLDER = corpora_folder() / "tone"
-PARTS = {"train": 1650, "devel": 405, "test": 150}
+PARTS = {"train": 3900, "devel": 405, "test": 150}
 TONES = ("worse", "stable", "better")
 
 
