@@ -3,8 +3,8 @@
     python corpora/tone/generate_tone.py --seed 7 --output corpora/tone
 
 The same seed gives the same bytes on every Python. Train and devel have frames and words of their own; the sentences of
-test are those of data/test.yaml, which no frame made. A sentence of train that has three words in a row with one of devel
-or test is not written.
+test are those of data/test.yaml, which no frame made. A sentence of train that has three words in a row with one of
+devel or test is not written.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ TONES = ("worse", "stable", "better")
 COUNTS = {"train": 3900, "devel": 405}
 # Of all sentences those in which a measured value moves, or does not.
 MOVED = 0.12
-# Words in a row, numbers aside, that no sentence of train has in common with devel or test: with some six hundred frames
-# of ordinary English, such runs come by chance, and a model would know them.
+# Words in a row, numbers aside, that no sentence of train has in common with devel or test: in a thousand frames of
+# ordinary English such runs come by chance, and a model would know them.
 APART = 3
 WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
