@@ -106,11 +106,11 @@ def read_spans(given: Any, kind: type[Any], text: str, where: str) -> list[Any]:
     check = _CHECKS.get(kind.__name__)
     if check is not None:
         for span in spans:
-            check(span, where)
+            check(span, where, length)
     return spans
 
 
-def _check_entity(entity: Any, where: str) -> None:
+def _check_entity(entity: Any, where: str, length: int) -> None:
     entity.label, entity.source = _text(entity.label, where), _text(entity.source, where)
     if entity.attributes:
         entity.attributes = read_metadata(entity.attributes, f"{where}: attributes")
@@ -121,25 +121,54 @@ def _check_entity(entity: Any, where: str) -> None:
                 if flag not in (0, 1):
                     raise RecordError(f"{where}: an assertion's {name} is not true or false")
                 setattr(entity.assertion, name, bool(flag))
+        if entity.assertion.scores or entity.assertion.cues:
+            _check_evidence(entity.assertion, f"{where}: an assertion", length)
 
 
-def _check_section(section: Any, where: str) -> None:
+def _check_evidence(assertion: Any, where: str, length: int) -> None:
+    """Bring scores and cues, by flag, to numbers and pairs of offsets; what is None was not given."""
+    for name in ("scores", "cues"):
+        given = getattr(assertion, name)
+        if not isinstance(given, Mapping) or not set(given) <= set(_FLAGS):
+            raise RecordError(f"{where}'s {name} are a dictionary of {', '.join(_FLAGS)}")
+        kept = {str(flag): value for flag, value in given.items() if value is not None}
+        told = f"{where}'s {name}"
+        read = {flag: read_number(x, told) if name == "scores" else _pair(x, told, length) for flag, x in kept.items()}
+        setattr(assertion, name, read)
+
+
+def _pair(given: Any, where: str, length: int) -> list[int]:
+    pair = [_offset(one, where) for one in _iterable(given, where)]
+    if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= length:
+        raise RecordError(f"{where} are pairs of offsets, start and end, inside the text of length {length}")
+    return pair
+
+
+def _check_section(section: Any, where: str, _: int) -> None:
     section.name, section.heading = _text(section.name, where), _text(section.heading, where)
     section.body_start = _offset(section.body_start, where)
     if not section.start <= section.body_start <= section.end:
         raise RecordError(f"{where} has a span [{section.start}, {section.end}) whose body starts outside it")
 
 
-def _check_value(value: Any, where: str) -> None:
-    value.unit, value.comparator = _text(value.unit, where), _text(value.comparator, where)
-    value.number = None if value.number is None else read_number(value.number, where)
-    value.high = None if value.high is None else read_number(value.high, where)
+def _check_value(value: Any, where: str, length: int) -> None:
+    for name in ("unit", "comparator", "kind", "name", "normal_unit", "time"):
+        setattr(value, name, _text(getattr(value, name), where))
+    for name in ("number", "high", "normal", "normal_high"):
+        given = getattr(value, name)
+        setattr(value, name, None if given is None else read_number(given, where))
+    if value.numbers:
+        value.numbers = [read_number(one, where) for one in _iterable(value.numbers, where)]
+    value.target_start, value.target_end = _offset(value.target_start, where), _offset(value.target_end, where)
+    target = value.target_start, value.target_end
+    if target != (-1, -1) and not 0 <= target[0] <= target[1] <= length:
+        raise RecordError(f"{where} has a value whose target is no span of the text of length {length}")
 
 
 _FLAGS = ("negated", "hypothetical", "historical", "family")
 
 
-def _check_sentence(sentence: Any, where: str) -> None:
+def _check_sentence(sentence: Any, where: str, _: int) -> None:
     if type(sentence.labels) is not dict or sentence.labels:
         sentence.labels = read_label_sets(sentence.labels, where)
 

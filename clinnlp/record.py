@@ -106,12 +106,32 @@ class Section:
 
 @dataclass(slots=True)
 class Assertion:
-    """What a note says of an entity: is it absent, possible, past, or somebody else's?"""
+    """What a note says of an entity: is it absent, possible, past, or somebody else's?
+
+    Two are equal where the four agree, whoever found them.
+
+    Parameters
+    ----------
+    negated : bool
+        It is not there.
+    hypothetical : bool
+        It is possible, to come, or a condition for something.
+    historical : bool
+        It was, before what the note is about.
+    family : bool
+        It is somebody else's.
+    scores : dict of str to float
+        Probability of each of the four, between 0 and 1, where a stage gave one.
+    cues : dict of str to list of int
+        Raw offsets, start and end, of the words that decided each of those that are true, where some did.
+    """
 
     negated: bool = False
     hypothetical: bool = False
     historical: bool = False
     family: bool = False
+    scores: dict[str, float] = field(default_factory=dict, compare=False)
+    cues: dict[str, list[int]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -148,7 +168,37 @@ class Entity:
 
 @dataclass(slots=True)
 class Value:
-    """A measurement: a number or range, with its unit and comparator."""
+    """A number, dose, time or age that the text gives.
+
+    Parameters
+    ----------
+    start, end : int
+        Raw offsets.
+    text : str
+        Its raw text; filled in when the value is put into a record.
+    number : float or None
+        The number, or the lower one of a range; of a frequency how often a day.
+    high : float or None
+        The higher one of a range.
+    unit : str
+        Unit of both, under its common symbol, such as "mg/dL"; `""` where there is none.
+    comparator : str
+        `""`, "<", "<=", ">", ">=" or "~".
+    kind : str
+        "quantity", "size", "dose", "strength", "form", "route", "frequency", "duration", "date", "time" or "age".
+    name : str
+        What is measured, as the text says it, or the canonical name of a route, form or frequency.
+    numbers : list of float
+        All numbers of what has several, such as 120/80 or 3 x 4 cm, in the order of the text.
+    normal, normal_high : float or None
+        `number` and `high` in `normal_unit`.
+    normal_unit : str
+        One unit for all values of a dimension.
+    time : str
+        A date, time or duration as ISO 8601 writes it, such as "2024-03-05" or "P7D".
+    target_start, target_end : int
+        Raw offsets of the drug or test that it belongs to; -1 where none is known.
+    """
 
     start: int
     end: int
@@ -157,6 +207,15 @@ class Value:
     high: float | None = None
     unit: str = ""
     comparator: str = ""
+    kind: str = "quantity"
+    name: str = ""
+    numbers: list[float] = field(default_factory=list)
+    normal: float | None = None
+    normal_high: float | None = None
+    normal_unit: str = ""
+    time: str = ""
+    target_start: int = -1
+    target_end: int = -1
 
 
 @dataclass(slots=True)

@@ -232,6 +232,12 @@ def test_images_are_given_as_path_bytes_or_array() -> None:
         {"entities": [Entity(0, 1, label=5)]},
         {"entities": [Entity(0, 1, assertion="negated")]},
         {"entities": [Entity(0, 1, assertion=Assertion(family="mother"))]},
+        {"entities": [Entity(0, 1, assertion=Assertion(cues={"negated": [2, 4]}))]},
+        {"entities": [Entity(0, 1, assertion=Assertion(cues={"negated": [1]}))]},
+        {"entities": [Entity(0, 1, assertion=Assertion(scores={"maybe": 1.0}))]},
+        {"entities": [Entity(0, 1, assertion=Assertion(scores={"family": "1"}))]},  # type: ignore[dict-item]
+        {"values": [Value(0, 1, target_start=2, target_end=4)]},
+        {"values": [Value(0, 1, numbers=["1"])]},  # type: ignore[list-item]
         {"entities": [Entity(0, 1, source="\ud800")]},
         {"sections": [Section(0, 1, name=None)]},
         {"sections": [Section(0, 1, body_start=0.5)]},

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from clinnlp.alignment import EditedText
 from clinnlp.image import Image
-from clinnlp.record import FIELDS, SPAN_FIELDS, Entity, Failure, Record, Section, Sentence, Value
+from clinnlp.record import FIELDS, SPAN_FIELDS, Assertion, Entity, Failure, Record, Section, Sentence, Value
 from clinnlp.rules import languages, load_rules
 
 __all__ = [
@@ -35,6 +35,10 @@ OTHER = "other"
 """The name, where no text may be told, of a section that is named after the words of its heading."""
 
 
+# Kinds of values whose name is a canonical one, and no word of the note.
+_NAMED = ("route", "form", "frequency")
+
+
 @cache
 def _section_names() -> frozenset[str]:
     """Give the canonical names of sections in all languages."""
@@ -47,8 +51,9 @@ def section_name(section: Section) -> str:
 
 
 def without_text(record: Record) -> Record:
-    """Give the record with the names of sections that are words of the note left out; see `without_pixels` too."""
+    """Give the record without the names of sections and values that are words of the note; see `without_pixels` too."""
     slim = copy.copy(without_pixels(record))
+    slim.values = [_nameless(value) for value in record.values]
     slim.sections = [replace(section, name=section_name(section)) for section in record.sections]
     return slim
 
@@ -86,7 +91,8 @@ def deidentified(record: Record) -> Record:
 
     Id, metadata, questions, answers, and names and pixels of images are left out, and so are the messages of
     failures, which name the id. Attributes are left out of entities that the record brought, and, with all numbers,
-    of spans whose text de-identification changed. A record without a de-identified text keeps its failures alone.
+    of spans whose text de-identification changed; of values that it left, what was measured and resolved dates. A
+    record without a de-identified text keeps its failures alone.
     """
     errors = [Failure(failure.stage, failure.error) for failure in record.errors]
     edited = record.deidentified
@@ -118,9 +124,10 @@ def _mapped(spans: Sequence[Any], raw: str, edited: EditedText) -> list[Any]:
         changed = edited.text[start:end] != raw[span.start : span.end]
         if isinstance(span, Entity):
             attributes = {} if changed or not span.source else span.attributes
-            made.append(replace(span, start=start, end=end, text="", attributes=attributes))
+            assertion = _assertion(span.assertion, edited)
+            made.append(replace(span, start=start, end=end, text="", attributes=attributes, assertion=assertion))
         elif isinstance(span, Value):
-            made.append(Value(start, end) if changed else replace(span, start=start, end=end, text=""))
+            made.append(Value(start, end) if changed else _value(span, start, end, edited))
         elif isinstance(span, Section):
             made.append(_section(span, start, end, raw, edited))
         elif isinstance(span, Sentence):
@@ -128,6 +135,28 @@ def _mapped(spans: Sequence[Any], raw: str, edited: EditedText) -> list[Any]:
         else:
             made.append(type(span)(start, end))
     return made
+
+
+def _assertion(found: Assertion | None, edited: EditedText) -> Assertion | None:
+    """Map the cues of an assertion; one that the edited text has no place for is left out."""
+    if found is None or not found.cues:
+        return found
+    cues = {flag: edited.to_target(*cue) for flag, cue in found.cues.items()}
+    return replace(found, cues={flag: [start, end] for flag, (start, end) in cues.items() if start < end})
+
+
+def _value(span: Value, start: int, end: int, edited: EditedText) -> Value:
+    """Map a value; the words of the note that name it, and a date that it was resolved to, are left out."""
+    target = (-1, -1) if span.target_start < 0 else edited.to_target(span.target_start, span.target_end)
+    kept = _nameless(span)
+    low, high = target if target[0] < target[1] else (-1, -1)
+    time = "" if span.kind in ("date", "time") else span.time
+    return replace(kept, start=start, end=end, text="", time=time, target_start=low, target_end=high)
+
+
+def _nameless(span: Value) -> Value:
+    """Give a value without the words of the note that say what was measured."""
+    return span if span.kind in _NAMED else replace(span, name="")
 
 
 def _section(span: Section, start: int, end: int, raw: str, edited: EditedText) -> Section:

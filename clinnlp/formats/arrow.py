@@ -28,7 +28,14 @@ VERSION = 1
 """Of the schema, in its metadata under `clinnlp`."""
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_ASSERTION = pa.struct([(name, _BOOL) for name in ("negated", "hypothetical", "historical", "family")])
+_FLAGS = ("negated", "hypothetical", "historical", "family")
+_ASSERTION = pa.struct(
+    [
+        *((name, _BOOL) for name in _FLAGS),
+        ("scores", pa.struct([(name, _FLOAT) for name in _FLAGS])),
+        ("cues", pa.struct([(name, pa.list_(_INT)) for name in _FLAGS])),
+    ]
+)
 _LABEL_SET = pa.struct([("name", _TEXT), ("labels", pa.list_(pa.struct([("name", _TEXT), ("score", _FLOAT)])))])
 _EDIT = pa.struct([("start", _INT), ("end", _INT), ("text", _TEXT)])
 _EDITED = pa.struct([("text", _TEXT), ("length", _INT), ("edits", pa.list_(_EDIT))])
@@ -48,7 +55,23 @@ _STRUCTS: dict[str, dict[str, pa.DataType]] = {
     "sections": {**_OFFSETS, "name": _TEXT, "heading": _TEXT, "body_start": _INT},
     "entities": _ENTITY,
     "identifiers": _ENTITY,
-    "values": {**_OFFSETS, "text": _TEXT, "number": _FLOAT, "high": _FLOAT, "unit": _TEXT, "comparator": _TEXT},
+    "values": {
+        **_OFFSETS,
+        "text": _TEXT,
+        "number": _FLOAT,
+        "high": _FLOAT,
+        "unit": _TEXT,
+        "comparator": _TEXT,
+        "kind": _TEXT,
+        "name": _TEXT,
+        "numbers": pa.list_(_FLOAT),
+        "normal": _FLOAT,
+        "normal_high": _FLOAT,
+        "normal_unit": _TEXT,
+        "time": _TEXT,
+        "target_start": _INT,
+        "target_end": _INT,
+    },
     "answers": {"text": _TEXT, **_OFFSETS, "record_id": _TEXT, "score": _FLOAT, "evidence": _TEXT},
     "errors": {"stage": _TEXT, "error": _TEXT, "message": _TEXT},
     "images": {
@@ -199,9 +222,12 @@ def _reader(key: str) -> Callable[[Any], Any]:
     return attrgetter(key)
 
 
-def _assertion(entity: Any) -> dict[str, bool] | None:
+def _assertion(entity: Any) -> dict[str, Any] | None:
     found = entity.assertion
-    return None if found is None else {field.name: getattr(found, field.name) for field in _ASSERTION}
+    if found is None:
+        return None
+    flags = {name: getattr(found, name) for name in _FLAGS}
+    return {**flags, "scores": found.scores or None, "cues": found.cues or None}
 
 
 def _pixels(image: Image) -> bytes | None:

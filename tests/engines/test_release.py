@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from properties.records import records
 
-from clinnlp import Answer, Entity, Failure, Image, Label, Record, Section, Sentence, Token, Value
+from clinnlp import Answer, Assertion, Entity, Failure, Image, Label, Record, Section, Sentence, Token, Value
 from clinnlp.alignment import EditedText, replace
 from clinnlp.engines.release import deidentified, without_text
 from clinnlp.engines.report import RunReport
@@ -25,12 +25,26 @@ def note() -> Record:
         sentences=[Sentence(0, 65)],
         sections=[Section(0, 65, "plan", "Plan of Dr. Zebulon:", 21)],
         entities=[
-            Entity(21, 30, "Medication", score=0.5, attributes={"code": "A10"}, source="entities"),
+            Entity(
+                21,
+                30,
+                "Medication",
+                score=0.5,
+                assertion=Assertion(
+                    True, family=True, scores={"negated": 0.5}, cues={"negated": [31, 37], "family": [12, 19]}
+                ),
+                attributes={"code": "A10"},
+                source="entities",
+            ),
             Entity(51, 64, "Age", attributes={"years": 93}, source="entities"),
             Entity(12, 19, "Person", attributes={"who": "Zebulon"}),
             Entity(21, 30, "Medication", attributes={"note": "Zebulon"}),
         ],
-        values=[Value(31, 37, number=500.0, unit="mg"), Value(56, 64, number=93.0, unit="years")],
+        values=[
+            Value(31, 37, number=500.0, unit="mg", name="Zebulon", kind="dose", target_start=21, target_end=30),
+            Value(56, 64, number=93.0, unit="years"),
+            Value(21, 30, kind="date", time="1993-01-01", target_start=12, target_end=19),
+        ],
         identifiers=[Entity(12, 19, "NAME"), Entity(42, 49, "NAME"), Entity(56, 58, "AGE")],
         labels={"specialty": [Label("Endocrinology", 0.5)]},
         deidentified=EditedText.of(TEXT, edits),
@@ -48,7 +62,23 @@ def test_spans_are_mapped_and_nothing_raw_is_left() -> None:
         ("aged [AGE] years", "Age", {}),
         ("[NAME]", "Person", {}),
     ]
-    assert [(v.text, v.number, v.unit) for v in out.values] == [("500 mg", 500.0, "mg"), ("[AGE] years", None, "")]
+    assert [(v.text, v.number, v.unit, v.name, v.time) for v in out.values] == [
+        ("500 mg", 500.0, "mg", "", ""),
+        ("[AGE] years", None, "", "", ""),
+        ("metformin", None, "", "", ""),
+    ]
+    dose, _, date = out.values
+    assert out.text[dose.target_start : dose.target_end] == "metformin"
+    assert out.text[date.target_start : date.target_end] == "[NAME]"
+    said = out.entities[0].assertion
+    assert said == Assertion(True, family=True)
+    assert said is not None
+    assert said.scores == {"negated": 0.5}
+    assert {flag: out.text[start:end] for flag, (start, end) in said.cues.items()} == {
+        "negated": "500 mg",
+        "family": "[NAME]",
+    }
+    assert [value.name for value in without_text(note()).values] == ["", "", ""]
     assert [(s.name, s.heading, s.text[s.body_start :][:9]) for s in out.sections] == [
         ("plan", "Plan of Dr. [NAME]:", "metformin")
     ]

@@ -23,6 +23,7 @@ def test_records_come_back_as_they_were(given_records: list[Record]) -> None:
     batch.validate(full=True)
     back = from_arrow(batch)
     assert back == given_records
+    assert [record.to_dict() for record in back] == [record.to_dict() for record in given_records]
     for one, other in zip(back, given_records, strict=True):
         assert [one.has(name) for name in FIELDS] == [other.has(name) for name in FIELDS]
 

@@ -10,6 +10,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from clinnlp import Assertion, Entity, Label, Record, Section, Sentence, Token
+from clinnlp._plain import to_plain
 from clinnlp.formats.spacy import from_spacy, to_spacy
 
 TEXT = "Pt denies chest  pain.\r\nTook 5mg salbutamol. "
@@ -43,6 +44,7 @@ def test_records_come_back_as_they_were(record: Record) -> None:
     assert doc.text == record.text
     back = from_spacy(doc)
     assert back == record
+    assert [to_plain(one) for one in back.entities] == [to_plain(one) for one in record.entities]
     assert back.has("entities") == record.has("entities")
     assert back.has("sentences") == record.has("sentences")
     group = [(span.start_char, span.end_char, span.label_) for span in doc.spans["entities"]]

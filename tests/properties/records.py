@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,16 @@ JSON = st.recursive(
     max_leaves=5,
 )
 LABELS = st.dictionaries(NAMES, st.lists(st.builds(Label, NAMES, FINITE), max_size=3), max_size=3)
-ASSERTIONS = st.one_of(st.none(), st.builds(Assertion, *[st.booleans()] * 4))
+FLAGS = st.sampled_from(["negated", "hypothetical", "historical", "family"])
+
+
+def assertions_of(length: int) -> st.SearchStrategy[Assertion | None]:
+    """Assertions with any scores, and cues in a text of this length."""
+    scores = st.dictionaries(FLAGS, FINITE, max_size=2)
+    cues = st.dictionaries(FLAGS, spans_of(length).map(list), max_size=2)
+    return st.one_of(st.none(), st.builds(Assertion, *[st.booleans()] * 4, scores, cues))
+
+
 IMAGES = st.one_of(
     st.builds(lambda path, labels: Image(path=path, labels=labels), NAMES, LABELS),
     st.builds(lambda data, name, labels: Image(data=data, name=name, labels=labels), st.binary(), NAMES, LABELS),
@@ -38,9 +48,10 @@ def records(draw: st.DrawFn) -> Record:
         return draw(st.lists(spans.flatmap(lambda span: make(*span)), max_size=3))
 
     def entity(start: int, end: int) -> st.SearchStrategy[Entity]:
+        assertions = assertions_of(len(text))
         attributes = st.dictionaries(NAMES, JSON, max_size=2)
         return st.builds(
-            Entity, st.just(start), st.just(end), NAMES, st.just(""), FINITE, ASSERTIONS, attributes, NAMES
+            Entity, st.just(start), st.just(end), NAMES, st.just(""), FINITE, assertions, attributes, NAMES
         )
 
     def section(start: int, end: int) -> st.SearchStrategy[Section]:
@@ -48,7 +59,24 @@ def records(draw: st.DrawFn) -> Record:
 
     def value(start: int, end: int) -> st.SearchStrategy[Value]:
         number = st.one_of(st.none(), FINITE)
-        return st.builds(Value, st.just(start), st.just(end), st.just(""), number, number, NAMES, NAMES)
+        fields = (
+            number,
+            number,
+            NAMES,
+            NAMES,
+            NAMES,
+            NAMES,
+            st.lists(FINITE, max_size=3),
+            number,
+            number,
+            NAMES,
+            NAMES,
+        )
+        target = st.just((-1, -1)) | spans
+        made = st.builds(Value, st.just(start), st.just(end), st.just(""), *fields)
+        return st.tuples(made, target).map(
+            lambda pair: replace(pair[0], target_start=pair[1][0], target_end=pair[1][1])
+        )
 
     def edited() -> EditedText | None:
         return draw(st.one_of(st.none(), edits_of(len(text)).map(lambda edits: EditedText.of(text, edits))))

@@ -253,7 +253,9 @@ class _Writer:
 def _entity(span: Span) -> Entity:
     assertion = None
     if not span.identifier and span.label in ASSERTED:
-        assertion = Assertion(**{FLAGS[flag]: True for flag in span.flags})
+        assertion = Assertion()
+        for flag in span.flags:
+            setattr(assertion, FLAGS[flag], True)
     return Entity(span.start, span.end, span.label, assertion=assertion)
 
 
