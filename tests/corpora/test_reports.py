@@ -89,7 +89,7 @@ def test_notes_are_of_30_to_250_words_without_traces_of_their_frames(parts: dict
         assert 30 <= len(record.text.split()) <= 250, record.id
         assert record.text == record.text.strip()
     for record in parts["train"] + parts["devel"]:
-        assert re.search(r"[{}\[\]|@¶‹]|  | [,;.](?!\d)|\.\.|\ba (8\d?|11|18)-|(?i:\ba [aeio])", record.text) is None, (
+        assert re.search(r"[{}\[\]|@¶‹]|  | [,;.](?!\d)|\.\.|\ba (8\d?|11|18)-|(?i:\ba (?!one)[aeio])", record.text) is None, (
             record.id
         )
 
