@@ -121,7 +121,7 @@ def _notes(folder: Path) -> Parts:
     return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
 
 
-def _tone(folder: Path) -> Parts:
+def _written_parts(folder: Path) -> Parts:
     return {
         part: [
             Record.from_dict(row) for row in _json_lines(_existing(folder, f"{part}.jsonl"), ("id", "text", "labels"))
@@ -168,6 +168,7 @@ READERS: dict[str, Reader] = {
     "notes": _notes,
     "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,
-    "tone": _tone,
+    "reports": _written_parts,
+    "tone": _written_parts,
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

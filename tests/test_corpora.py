@@ -31,6 +31,7 @@ KNOWN = [
     "notes",
     "ohsumed",
     "pneumoniamnist",
+    "reports",
     "tone",
 ]
 
@@ -104,7 +105,7 @@ def test_names_are_sorted_and_each_says_its_licence_and_whom_to_cite() -> None:
         corpus = catalogue.info(name)
         assert all([corpus.title, corpus.licence, corpus.citation, corpus.home, corpus.parts])
         assert all(len(checksum) == 64 for checksum in corpus.files.values())
-        assert bool(corpus.files) != bool(corpus.get) or name in ("notes", "tone")
+        assert bool(corpus.files) != bool(corpus.get) or name in ("notes", "reports", "tone")
     assert not catalogue.info("mtsamples").may_be_learned
     assert catalogue.info("maccrobat").may_be_learned
     assert len(catalogue.info("maccrobat").files) == 300
