@@ -25,17 +25,17 @@ from notewriter.chance import Chance, Pool  # noqa: E402
 from notewriter.templates import Choice, Node, Slot, fits, parse  # noqa: E402
 
 KINDS = (
-    "discharge summary",
-    "admission note",
-    "progress note",
-    "nursing note",
-    "emergency note",
-    "consultation",
-    "operative report",
-    "radiology report",
-    "pathology report",
-    "laboratory report",
-    "letter",
+    "discharge_summary",
+    "history_and_physical",
+    "progress_note",
+    "nursing_note",
+    "emergency_note",
+    "consult_note",
+    "operation_note",
+    "radiology_report",
+    "pathology_report",
+    "laboratory_report",
+    "clinic_letter",
     "abstract",
 )
 COUNTS = {"train": 56, "devel": 15}  # notes of each kind
@@ -102,7 +102,7 @@ class Writer:
         style = self.chance.weighted(list(given.get("styles", STYLES).items()))
         parts = list(self._parts(kind, order, style, facts))
         # Letters and lists keep their lines; other notes without headings have one paragraph, or one for each part.
-        joined = style == "plain" and kind not in ("letter", "laboratory report") and self.chance.happens(0.6)
+        joined = style == "plain" and kind not in ("clinic_letter", "laboratory_report") and self.chance.happens(0.6)
         together = style == "run" or joined
         body = (" " if together else "\n").join(laid(head, text, style) for head, text in parts)
         if self.chance.happens(TITLED):

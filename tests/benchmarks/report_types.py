@@ -32,14 +32,14 @@ NAME = "report-type"
 Reader = Baseline | VectorClassifier
 # The kinds that are right for a specialty of MTSamples. It has one for both notes on admission and consultations.
 SPECIALTIES = {
-    "Discharge Summary": {"discharge summary"},
-    "Consult - History and Phy.": {"admission note", "consultation"},
-    "SOAP / Chart / Progress Notes": {"progress note"},
-    "Emergency Room Reports": {"emergency note"},
-    "Surgery": {"operative report"},
-    "Radiology": {"radiology report"},
-    "Lab Medicine - Pathology": {"pathology report"},
-    "Letters": {"letter"},
+    "Discharge Summary": {"discharge_summary"},
+    "Consult - History and Phy.": {"history_and_physical", "consult_note"},
+    "SOAP / Chart / Progress Notes": {"progress_note"},
+    "Emergency Room Reports": {"emergency_note"},
+    "Surgery": {"operation_note"},
+    "Radiology": {"radiology_report"},
+    "Lab Medicine - Pathology": {"pathology_report"},
+    "Letters": {"clinic_letter"},
 }
 
 
