@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from clinnlp.cards import base_name
 from clinnlp.stages._ensemble import refuse_ensemble
 from clinnlp.stages.reports import ReportClassifier
 
@@ -107,6 +108,17 @@ class VectorClassifier(ReportClassifier):
 
         refuse_ensemble(self, "fitted")
         return fit_vectors(self, train, dev, config or self.default_fit_config(), teacher)
+
+    def told_of_fit(self, report: FitReport) -> str | None:
+        """Say how it was fitted where it was not in epochs."""
+        method = report.config.method
+        if method not in ("linear", "nearest"):
+            return None
+        way = "a logistic regression on" if method == "linear" else "the nearest mean of"
+        return (
+            f"Fitted on {report.records.get(self.fitted_as, 'an unknown number of')} training records as {way} the"
+            f" vectors of `{base_name(report.base)}` as it is, seed {report.config.seed}."
+        )
 
     def set_classifier(self, weights: Any, bias: Any) -> None:
         """Give the linear layer its weights, shape (labels, width), and bias, shape (labels,)."""
