@@ -35,7 +35,11 @@ def test_a_dictionary_of_columns_comes_back_with_what_was_found() -> None:
         "label": "Symptom",
         "text": "cough",
         "score": 0.75,
-        "assertion": {"negated": False, "hypothetical": False, "historical": False, "family": False},
+        "assertion": {
+            **{"negated": False, "hypothetical": False, "historical": False, "family": False},
+            "scores": None,
+            "cues": None,
+        },
         "attributes": None,
         "source": "test_words",
     }
