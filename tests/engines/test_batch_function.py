@@ -36,7 +36,10 @@ def test_a_dictionary_of_columns_comes_back_with_what_was_found() -> None:
         "text": "cough",
         "score": 0.75,
         "assertion": {
-            **{"negated": False, "hypothetical": False, "historical": False, "family": False},
+            "negated": False,
+            "hypothetical": False,
+            "historical": False,
+            "family": False,
             "scores": None,
             "cues": None,
         },
