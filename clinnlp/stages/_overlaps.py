@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from sys import maxsize
 from typing import Any, Literal, NamedTuple, get_args
 
 from clinnlp._plain import clone
@@ -45,15 +45,13 @@ def add_matches(existing: Sequence[Entity], matches: Iterable[Match], policy: Ov
     there = {(entity.start, entity.end, entity.label) for entity in existing}
     if policy != "replace":
         _complete(existing, matches)
-    index = _Index(existing)
-    if policy == "keep_existing":
-        matches = [match for match in matches if not any(index.over(match))]
-    elif policy == "longest":
-        matches = [match for match in matches if all(_yields(entity, match) for entity in index.over(match))]
+    if policy in ("keep_existing", "longest"):
+        cover = _cover(existing, policy)
+        matches = [m for m in matches if max(cover[m.start : m.end], default=0) < m.end - m.start]
     kept = _longest(matches)
     gone: set[int] = set()
     if policy in ("replace", "longest"):
-        gone = {id(entity) for match in kept for entity in index.over(match)}
+        gone = _overlapped(existing, kept)
     elif policy == "both":
         kept = [match for match in kept if (match.start, match.end, match.label) not in there]
     entities = [entity for entity in existing if id(entity) not in gone]
@@ -78,9 +76,27 @@ def _longest(matches: Iterable[Match]) -> list[Match]:
     return kept
 
 
-def _yields(entity: Entity, match: Match) -> bool:
-    """Tell whether an entity gives way to a longer match; one that the record brought never does."""
-    return bool(entity.source) and match.end - match.start > entity.end - entity.start
+def _cover(existing: Sequence[Entity], policy: Overlaps) -> list[int]:
+    """Give for each character the length that a match over it must exceed."""
+    needed = [
+        (entity.end - entity.start if policy == "longest" and entity.source else maxsize, entity.start, entity.end)
+        for entity in existing
+    ]
+    cover = [0] * max((entity.end for entity in existing), default=0)
+    for length, start, end in sorted(needed):
+        cover[start:end] = [length] * (end - start)
+    return cover
+
+
+def _overlapped(existing: Iterable[Entity], kept: Iterable[Match]) -> set[int]:
+    """Give the identities of the entities that share a character with one of matches that share none."""
+    spans = sorted((match.start, match.end) for match in kept)
+    found: set[int] = set()
+    for entity in existing:
+        before = bisect_left(spans, (entity.end, 0)) - 1
+        if before >= 0 and spans[before][1] > entity.start < entity.end:
+            found.add(id(entity))
+    return found
 
 
 def _complete(existing: Sequence[Entity], matches: Iterable[Match]) -> None:
@@ -97,21 +113,3 @@ def _complete(existing: Sequence[Entity], matches: Iterable[Match]) -> None:
         both = [name for name in CODES if name in new and name in entity.attributes]
         if all(entity.attributes[name] == new[name] for name in both):
             entity.attributes = {**clone(new), **entity.attributes}
-
-
-class _Index:
-    """Entities by their place."""
-
-    def __init__(self, entities: Iterable[Entity]) -> None:
-        self._entities = sorted(entities, key=lambda entity: entity.start)
-        self._starts = [entity.start for entity in self._entities]
-        self._reach = list(accumulate((entity.end for entity in self._entities), max))
-
-    def over(self, match: Match) -> Iterator[Entity]:
-        """Give the entities that share a character with a match."""
-        for i in range(bisect_left(self._starts, match.end) - 1, -1, -1):
-            if self._reach[i] <= match.start:
-                return
-            entity = self._entities[i]
-            if max(entity.start, match.start) < min(entity.end, match.end):
-                yield entity

@@ -228,6 +228,8 @@ class _Matchers:
         if not record.has("tokens"):
             assert self._words is not None
             return self._words.spans(view.text)
-        spans = sorted({view.to_target(token.start, token.end) for token in record.tokens})
-        kept = [(start, end) for start, end in spans if view.text[start:end].strip()]
+        text, spans = view.text, [(token.start, token.end) for token in record.tokens]
+        if view.alignment.edits:
+            spans = sorted({view.to_target(*span) for span in spans})
+        kept = [(start, end) for start, end in spans if text[start:end].strip()]
         return [start for start, _ in kept], [end for _, end in kept]
