@@ -1,4 +1,4 @@
-"""Regular expressions of rules, on RE2, whose time is linear in the text."""
+"""Regular expressions of rules, on RE2, which cannot backtrack: each match takes a time linear in the text."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ class RuleMatcher(Stage):
     `attributes`, all of which but `case` go to `Entity.attributes`. They are looked for in the cleaned text, where
     there is one, and the entities carry raw offsets, this stage's name as their source, and the score 1.
 
-    - A term matches whole tokens, in any case unless `case` is true, with any white space or none between its words,
-      numbers and marks where tokens end: also over line ends. "500 mg" finds "500mg", "PO2" does not find "PO 2".
+    - A term matches whole tokens, in any case unless `case` is true, over any white space between them, line ends too.
+      Around marks and between a number and letters there may be none: "500 mg" finds "500mg", "PO2" not "PO 2".
     - A pattern is one of spaCy's Matcher, over lexical attributes alone; of a match of more than 50 tokens a part may
       be left out.
-    - A regex is one of RE2, whose time is linear: without lookaround and backreferences, and with `\b`, `\d`, `\s`
+    - A regex is one of RE2, which cannot backtrack: without lookaround and backreferences, and with `\b`, `\d`, `\s`
       and `\w` for ASCII alone. It may begin and end inside tokens. It too ignores case unless `case` is true.
 
     Of matches that overlap, the longest is taken; of those of one length the first in the text, and of those of one
