@@ -53,7 +53,7 @@ class ExpressionMatcher:
         self._compiled = {number: compile_expression(rule) for number, rule in rules.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Give start, end and number of the rule of each match that is not empty."""
+        """Give start, end and number of the rule of each match, some of which may be empty."""
         # Encoded once for all rules: given a str, each of them would encode it anew.
         data = text.encode("utf-8")
         # Code points before each byte: those of which a byte begins one.
@@ -63,5 +63,4 @@ class ExpressionMatcher:
                 start, end = match.span()
                 if places is not None:
                     start, end = places[start], places[end]
-                if start < end:
-                    yield start, end, number
+                yield start, end, number

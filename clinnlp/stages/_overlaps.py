@@ -35,13 +35,13 @@ def add_matches(existing: Sequence[Entity], matches: Iterable[Match], policy: Ov
     existing : sequence of Entity
         Those that get attributes are changed in place.
     matches : iterable of Match
-        In any order.
+        In any order, and each as often as it was found.
     policy : {"keep_existing", "replace", "longest", "both"}
         See `RuleMatcher`.
     source : str
         Of the new entities.
     """
-    matches = _once(matches)
+    matches = list(matches)
     there = {(entity.start, entity.end, entity.label) for entity in existing}
     if policy != "replace":
         _complete(existing, matches)
@@ -57,11 +57,6 @@ def add_matches(existing: Sequence[Entity], matches: Iterable[Match], policy: Ov
     entities = [entity for entity in existing if id(entity) not in gone]
     entities += [Entity(m.start, m.end, m.label, attributes=clone(m.attributes), source=source) for m in kept]
     return sorted(entities, key=lambda entity: (entity.start, entity.end))
-
-
-def _once(matches: Iterable[Match]) -> list[Match]:
-    """Give each match once; several stretches of a cleaned text can be one of the raw text."""
-    return list({match[:3]: match for match in matches}.values())
 
 
 def _longest(matches: Iterable[Match]) -> list[Match]:

@@ -46,7 +46,9 @@ def test_an_entity_has_its_span_label_codes_and_source() -> None:
     assert (entity.start, entity.end, entity.text, entity.label) == (5, 21, "Type 2  Diabetes", "Disease")
     assert (entity.score, entity.source, entity.assertion) == (1.0, "rules", None)
     assert entity.attributes == {"concept_id": "E11", "system": "ICD-10", "parents": ["E10-E14"]}
-    entity.attributes["parents"].append("changed")
+    record = Record(text)
+    stage.process([record])
+    record.entities[0].attributes["parents"].append("changed")
     assert stage(text).entities[0].attributes["parents"] == ["E10-E14"]
 
 
@@ -308,6 +310,9 @@ def test_a_match_must_be_longer_than_all_entities_that_it_would_replace() -> Non
     entities = [Entity(0, 5, "Y", source="m"), Entity(6, 8, "Y", source="m"), Entity(6, 8, "Z", source="n")]
     assert len(stage(Record(TEXT, entities=entities)).entities) == 3
     assert found(stage, Record(TEXT, entities=entities[1:])) == [("bb cc", "X")]
+    wide = RuleMatcher({"X": ["bb cc dd"]}, overlaps="longest")
+    hidden = [Entity(0, 9, "Y", source="m"), Entity(7, 9, "Y", source="m")]
+    assert found(wide, Record("xxx xx bb cc dd", entities=hidden)) == [("xxx xx bb", "Y"), ("bb", "Y")]
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11), st.sampled_from("XY"))))
@@ -431,7 +436,7 @@ def test_words_of_many_notes_do_not_fill_the_memory_of_patterns(monkeypatch: pyt
     monkeypatch.setattr("clinnlp.stages._patterns.VOCABULARY_LIMIT", 50)
     stage = RuleMatcher([{"label": "X", "pattern": [{"LOWER": "aspirin"}]}])
     for i in range(5):
-        text = " ".join(f"w{i}x{j}" for j in range(40)) + " aspirin"
+        text = " ".join(f"w{i}y{j}" for j in range(40)) + " aspirin"
         assert found(stage, text) == [("aspirin", "X")]
     assert stage._matchers is not None
     matcher = stage._matchers._patterns
