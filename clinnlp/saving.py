@@ -290,7 +290,7 @@ def _find(name: str | Path) -> Path:
 def _download(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    allowed = ["*.yaml", "*.json", "*.safetensors", "*.txt", "*.md"]
+    allowed = ["*.yaml", "*.json", "*.jsonl", "*.safetensors", "*.txt", "*.md"]
     try:
         return Path(snapshot_download(repository, allow_patterns=allowed))
     except Exception as error:

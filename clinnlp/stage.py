@@ -22,6 +22,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "tokenization": "clinnlp.stages.tokenization:Tokenizer",
     "sections": "clinnlp.stages.sections:SectionDetector",
     "entities": "clinnlp.stages.entities:EntityExtractor",
+    "rules": "clinnlp.stages.rules:RuleMatcher",
     "reports": "clinnlp.stages.reports:ReportClassifier",
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
@@ -73,6 +74,10 @@ class Stage:
     def config(self) -> dict[str, Any]:
         """Give the settings that make this stage again, as plain values."""
         return {}
+
+    def fingerprint(self) -> str | None:
+        """Give a digest of what `save` writes that is no network's weights, or None: it tells runs apart."""
+        return None
 
     @classmethod
     def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> Stage:

@@ -62,7 +62,9 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
         found["code"] = _code(stage.function)
     elif not kind.__module__.startswith("clinnlp."):
         found["code"] = _code(kind)
-    if getattr(stage, "weights_changed", False):
+    if (digest := stage.fingerprint()) is not None:
+        found["weights"] = digest
+    elif getattr(stage, "weights_changed", False):
         found["weights"] = _memory_digest(stage)
     elif places := getattr(stage, "weight_folders", None) or _checkpoint(stage):
         digests = [_folder_digests(Path(place)) or {"": str(place)} for place in places]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.entities import EntityExtractor
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.reports import ReportClassifier
+    from clinnlp.stages.rules import RuleMatcher
     from clinnlp.stages.sections import SectionDetector
     from clinnlp.stages.sentences import SentenceClassifier
     from clinnlp.stages.spacy_component import SpacyComponent
@@ -21,6 +22,7 @@ __all__ = [
     "EntityExtractor",
     "ImageClassifier",
     "ReportClassifier",
+    "RuleMatcher",
     "SectionDetector",
     "SentenceClassifier",
     "SpacyComponent",
@@ -34,6 +36,7 @@ _MODULES = {
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
     "ReportClassifier": "reports",
+    "RuleMatcher": "rules",
     "SectionDetector": "sections",
     "SentenceClassifier": "sentences",
     "SpacyComponent": "spacy_component",
