@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ _NEVER = -20.0
 
 # Characters of text whose terms are in memory at once, before equal ones are counted together.
 _AT_ONCE = 1_000_000
+# Terms of one text that are in memory at once, where it is told what they weigh.
+_TERMS_AT_ONCE = 100_000
 
 _Term = tuple[str, tuple[tuple[int, int], ...]]
 
@@ -137,19 +140,22 @@ class Terms:
         """Give the spans of each term of a text, and its part of a sum of `weights`, shape (terms,), by its counts."""
         from sklearn.feature_extraction import FeatureHasher
 
-        found = list(VIEWS[self.view](text))
-        row = self.transform([text])
-        if not found or not row.nnz:
-            return
-        parts = dict(zip(row.indices.tolist(), (row.data * weights[row.indices]).tolist(), strict=True))
+        counts = _hashed(self.view, [text])
+        row, kept = self._weigh(counts), counts[:, self.buckets]
+        often = dict(zip(kept.indices.tolist(), kept.data.tolist(), strict=True))
+        parts = {
+            place: part / often[place]
+            for place, part in zip(row.indices.tolist(), (row.data * weights[row.indices]).tolist(), strict=True)
+        }
         hasher = FeatureHasher(_BUCKETS, input_type="string", alternate_sign=False)
-        hashes = hasher.transform([term] for term, _ in found).indices
-        places = np.searchsorted(self.buckets, hashes)
-        known = (places < len(self.buckets)) & (self.buckets[np.minimum(places, len(self.buckets) - 1)] == hashes)
-        often = np.bincount(places[known], minlength=1)
-        for (_, spans), place, counted in zip(found, places.tolist(), known.tolist(), strict=True):
-            if counted:
-                yield spans, parts[place] / int(often[place])
+        terms = VIEWS[self.view](text)
+        while parts and (some := list(islice(terms, _TERMS_AT_ONCE))):
+            hashes = hasher.transform([term] for term, _ in some).indices
+            places = np.searchsorted(self.buckets, hashes)
+            known = self.buckets[np.minimum(places, len(self.buckets) - 1)] == hashes
+            for (_, spans), place, counted in zip(some, places.tolist(), known.tolist(), strict=True):
+                if counted:
+                    yield spans, parts[place]
 
     def _weigh(self, counts: Any) -> Any:
         from scipy.sparse import diags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReportClassifier"]
 
-# Where a checkpoint's config.json says that a bag of words lies beside the head.
-_BAG = "bag_of_words"
+# Where a checkpoint's config.json says that a bag of words lies beside the head, or will, once there is one.
+_BAG, _UNFITTED = "bag_of_words", "unfitted"
 
 
 class ReportClassifier(LabellingStage):
@@ -138,9 +139,9 @@ class ReportClassifier(LabellingStage):
             return self.bag_of_words
         return self.new_bag if self.saved_in is None else self._saved_bag
 
-    @property
+    @cached_property
     def _saved_bag(self) -> bool:
-        return getattr(self.head_config, _BAG, False) is True
+        return getattr(self.head_config, _BAG, False) in (True, _UNFITTED)
 
     @property
     def bag(self) -> BagOfWords | None:
@@ -154,11 +155,12 @@ class ReportClassifier(LabellingStage):
     @bag.setter
     def bag(self, bag: BagOfWords | None) -> None:
         self._bag, self._bag_is_read = bag, True
+        self.head_changed = True  # what lies beside the head that was read is another
 
     def _load_bag(self) -> BagOfWords | None:
         from clinnlp.encoders.bag_of_words import BagOfWords
 
-        if self.saved_in is None or not self._saved_bag:
+        if self.saved_in is None or getattr(self.head_config, _BAG, False) is not True:
             return None
         return BagOfWords.load(Path(self.saved_in), len(self.labels))
 
@@ -310,7 +312,7 @@ class ReportClassifier(LabellingStage):
 
     def _saved_head(self) -> Any:
         head = super()._saved_head()
-        setattr(head.config, _BAG, self.bag is not None)
+        setattr(head.config, _BAG, self.bag is not None or (_UNFITTED if self.has_bag else False))
         return head
 
     def _save_beside(self, folder: Path, dtype: str) -> None:

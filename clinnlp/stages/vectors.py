@@ -115,9 +115,10 @@ class VectorClassifier(ReportClassifier):
         if method not in ("linear", "nearest"):
             return None
         way = "a logistic regression on" if method == "linear" else "the nearest mean of"
+        own = "it is" if not self.encoder.changed else "it was after other heads were trained on it"
         return (
             f"Fitted on {report.records.get(self.fitted_as, 'an unknown number of')} training records as {way} the"
-            f" vectors of `{base_name(report.base)}` as it is, seed {report.config.seed}."
+            f" vectors of `{base_name(report.base)}` as {own}, seed {report.config.seed}."
         )
 
     def set_classifier(self, weights: Any, bias: Any) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from clinnlp.encoders.bag_of_words import VIEWS, BagOfWords, Terms, joined, regression
 from clinnlp.encoders.heads import probabilities
+from clinnlp.errors import TrainingError
 from clinnlp.record import Record
 from clinnlp.training.fit import Gold
 from clinnlp.training.gold import refuse_single_class, targets
@@ -189,12 +190,18 @@ def _choose(made: Baseline, records: list[Record], gold: list[list[str]], aims: 
         learned = [texts[i] for i in outside]
         views: dict[str, tuple[Any, Any]] = {}
         for view in VIEWS:
-            terms, counted = Terms.fit(view, learned)
+            try:
+                terms, counted = Terms.fit(view, learned)
+            except TrainingError:  # such as notes of stop words alone
+                found = {setting: scores for setting, scores in found.items() if view not in setting[0]}
+                continue
             views[view] = counted, terms.transform([texts[i] for i in inside])
         for (features, strength), scores in found.items():
             ours, theirs = (joined([views[view][side] for view in features]) for side in (0, 1))
             weights, bias = regression(ours, aims[outside], strength)
             scores[inside] = _probabilities(theirs @ weights.T + bias, made.multi_label)
+    if not found:
+        return
     judged = {
         setting: score_labels(gold, scores, made.labels, multi_label=made.multi_label, threshold=made.threshold)
         for setting, scores in found.items()

@@ -86,6 +86,8 @@ def _stage_card(
         "",
         f"Labels: {', '.join(map(_listed, getattr(stage, 'labels', ()))) or 'none'}.",
     ]
+    if getattr(stage, "bag", None) is not None:
+        about += ["", "A bag of words, saved as hashes, votes with its head."]
     measured = _measured(stage, before, report, scores, called or {})
     if dtype != "float32" and scores is None and report is not None and report.scores:
         measured += [f"The weights are saved as {dtype}; the figures are those of float32."]

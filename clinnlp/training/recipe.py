@@ -16,10 +16,12 @@ from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.saving import check_dtype
 from clinnlp.errors import ClinNLPError, ConfigError
 from clinnlp.formats.sources import read_all
+from clinnlp.labels import Label
 from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.saving import check_savable, load, save_pipeline
 from clinnlp.stage import Stage, resolve
+from clinnlp.stages.vectors import VectorClassifier
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
@@ -36,6 +38,7 @@ _STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit
 
 # What says which labels of a corpus or file are a stage's gold, and what they are called in it.
 _RELABEL = {"label_set", "names"}
+_WITHOUT_LABELS = {"entities", "topics"}
 
 
 @dataclass
@@ -111,11 +114,13 @@ def run(
             if "base" in entry:
                 configs.append(_fit([made], made.fitted.stage.encoder, own))
             else:
-                _check_frozen(own, f"{path}: stage {entry['stage']!r}")
+                _check_frozen(own, made.fitted.stage, f"{path}: stage {entry['stage']!r}")
                 later.append((made, own))
     check_dtype(str(document.get("dtype", "float32")))
     for plan in plans:  # what is wrong with them is told before the training
         check_savable(Pipeline(plan.stages, plan.name))
+    for made, own in later:  # and so is what is wrong with their gold
+        _check_task(made, own)
     joint = [made for plan in plans for made in plan.together]
     if joint:
         configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
@@ -265,6 +270,8 @@ def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
                 )
             _strings({key: value for key, value in item.items() if key != "names"}, f"{where}: {part}")
             _strings(item.get("names"), f"{where}: names of {part}")
+            if entry["stage"] in _WITHOUT_LABELS and (given := sorted(_RELABEL & set(item))):
+                raise ConfigError(f"{where}: {part} has {given[0]}, and the stage's gold is no label set: leave it out")
             if "file" in item and not (folder / item["file"]).exists():
                 raise ConfigError(
                     f"{where}: {part} names the file {item['file']!r}, and there is none in the recipe's folder: give"
@@ -316,12 +323,22 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     return learner
 
 
-def _check_frozen(config: FitConfig, where: str) -> None:
+def _check_frozen(config: FitConfig, stage: Stage, where: str) -> None:
+    if config.method is not None and not isinstance(stage, VectorClassifier):
+        raise ConfigError(f"{where} has the method {config.method!r}, which is for a stage of kind 'vectors'")
     if config.freeze != "encoder" and config.method not in ("linear", "nearest"):
         raise ConfigError(
             f"{where} has a fit and no base of its own: it is fitted after the others, and must leave their encoder as"
             " it is: with freeze: encoder, or method: linear or nearest; or leave fit out, to be fitted with them"
         )
+
+
+def _check_task(learner: _Learner, config: FitConfig) -> None:
+    """Refuse gold that a stage cannot learn from before the others, whose encoder it is fitted on, are trained."""
+    stage = cast("Any", learner.fitted.stage)
+    if hasattr(stage, "fit_task"):
+        set_seed(config.seed)  # its new head is made here
+        stage.fit_task(learner.train, learner.fitted.dev or None, config)
 
 
 def _made(where: str, make: Callable[..., Any], *given: Any, **config: Any) -> Any:
@@ -356,11 +373,18 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
 
 def _relabelled(record: Record, item: Mapping[str, Any], name: str) -> Record:
     """Give a record with the labels of another set as gold of a stage, under the names that the recipe gives them."""
-    given = record.labels.get(item.get("label_set", name))
-    if given is None:
-        return record
+    wanted, names = item.get("label_set", name), item.get("names") or {}
+
+    def relabelled(sets: Mapping[str, Sequence[Label]]) -> dict[str, list[Label]]:
+        made = {key: list(given) for key, given in sets.items() if key != name}
+        if wanted in sets:
+            named = [replace(label, name=names.get(label.name, label.name)) for label in sets[wanted]]
+            made[name] = list({label.name: label for label in named}.values())  # two may have become one
+        return made
+
     made = record.copy(without=["labels"])
-    names = item.get("names") or {}
-    made.labels = {**record.labels, name: [replace(label, name=names.get(label.name, label.name)) for label in given]}
-    made.bind(["labels"])
+    made.labels = relabelled(record.labels)
+    if any(sentence.labels for sentence in record.sentences):
+        made.sentences = [replace(sentence, labels=relabelled(sentence.labels)) for sentence in record.sentences]
+    made.bind(["labels", "sentences"])
     return made

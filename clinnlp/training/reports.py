@@ -80,7 +80,8 @@ def report_task(
     clashes = contradictions(items, stage.name, multi_label=stage.multi_label)
     notes += gold_notes(stage, gold, None if judged is None else judged[1], clashes)
     reports = read_reports(stage, items, aims)
-    examples = [report for report in reports if report.rows]
+    kept = [i for i, report in enumerate(reports) if report.rows]
+    read, examples = [items[i] for i in kept], [reports[i] for i in kept]
     unread = _without_sections(stage, items)
     if unread:
         notes.append(f"{unread} of {len(items)} training records have none of the sections, and were left out")
@@ -114,7 +115,7 @@ def report_task(
         logits=None if dev is None else lambda: _report_logits(stage, dev),
         tune=None if dev is None or not stage.multi_label else lambda: tune_labels(stage, dev),
         head_rate=config.head_learning_rate or _HEAD_RATE * config.learning_rate,
-        prepare=(lambda: _fit_bag(stage, items, aims)) if stage.has_bag else None,
+        prepare=(lambda: _fit_bag(stage, read, aims[kept])) if stage.has_bag else None,
         records=len(items),
         notes=notes,
     )

@@ -91,8 +91,9 @@ def fit_vectors(
         weights, bias = _nearest(vectors[~empty], truth, stage.multi_label)
     else:
         weights, bias = _regression(vectors[~empty], truth, stage.multi_label, config)
-    if task.prepare is not None and config.method != "tuned":
+    if task.prepare is not None:  # now, since the head is another from here on, even where tuning comes to nothing
         task.prepare()
+        task.prepare = None
     stage.fitted = None  # what was said of the head before holds no longer, even where the rest comes to nothing
     stage.set_classifier(weights, bias)
     if config.method == "tuned":

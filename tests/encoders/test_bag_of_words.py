@@ -102,3 +102,14 @@ def test_texts_without_terms_have_nothing_to_learn_from() -> None:
     # Of a hundred texts or more, terms of one alone are left out, but where there are no others.
     terms, _ = Terms.fit("words", [f"word{i}" for i in range(120)])
     assert len(terms.buckets) == 120
+
+
+def test_what_words_weigh_is_the_same_however_many_terms_are_read_at_once(
+    bag: BagOfWords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join(TEST)
+    want = bag.carried(text, 1)
+    assert sum(want.values()) == pytest.approx(bag.log_odds([text])[0, 1] - bag.bias[1])
+    monkeypatch.setattr(bag_of_words, "_TERMS_AT_ONCE", 7)
+    assert bag.carried(text, 1) == want
+    assert bag.carried("?", 1) == bag.carried("", 1) == {}

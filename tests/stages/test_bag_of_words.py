@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,53 @@ def test_texts_of_marks_alone_have_no_bag(base: Path) -> None:
     assert stage.evaluate(marks)["accuracy"] == 1.0
     with pytest.raises(TrainingError, match="nothing to tell apart"):
         stage.fit(marks[::2])
+
+
+def test_what_was_read_stays_when_its_folder_is_gone_or_another(fitted: Any, tmp_path: Path) -> None:
+    again = type(fitted).from_pretrained(fitted.save(tmp_path / "saved"))
+    want = again.predict(TEXTS)[0]
+    type(fitted).from_pretrained(tmp_path / "saved", bag_of_words=False).save(tmp_path / "saved")
+    assert np.array_equal(again.predict(TEXTS)[0], want)
+    shutil.rmtree(tmp_path / "saved")
+    assert np.array_equal(again.predict(TEXTS)[0], want)
+
+
+def test_one_that_is_not_fitted_yet_will_have_it_after_it_was_saved(base: Path, tmp_path: Path) -> None:
+    again = VectorClassifier.from_pretrained(made(base, "vectors", bag_of_words=None).save(tmp_path / "new"))
+    assert again.has_bag
+    assert again.bag is None
+    again.fit(TRAIN)
+    assert again.bag is not None
+    assert not VectorClassifier.from_pretrained(
+        made(base, "vectors", bag_of_words=False).save(tmp_path / "none")
+    ).has_bag
+
+
+def test_it_is_kept_where_the_head_learned_nothing(base: Path, tmp_path: Path) -> None:
+    stage = made(base)
+    stage.fit(TRAIN[:20], None, BARELY)
+    again = ReportClassifier.from_pretrained(stage.save(tmp_path / "saved"))
+    again.fit(TRAIN[20:], None, replace(BARELY, learning_rate=1e-30, head_learning_rate=1e-30))
+    assert np.array_equal(pickle.loads(pickle.dumps(again)).predict(TEXTS)[0], again.predict(TEXTS)[0])
+
+
+def test_notes_without_a_word_are_left_out_of_it_too(base: Path) -> None:
+    seen = [record for record in TRAIN if record.labels["organ"][0].name != "skin"]
+    stage, other = made(base, "vectors"), made(base, "vectors")
+    stage.fit(seen)
+    other.fit([*seen, *(Record("  ", labels={"organ": ["skin"]}) for _ in range(30))])
+    assert np.array_equal(other.predict(TEXTS)[0], stage.predict(TEXTS)[0])
+
+
+def test_where_tuning_comes_to_nothing_both_are_of_the_same_notes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, want = made(base, "vectors"), made(base, "vectors")
+    stage.fit(TRAIN[:12])
+    want.fit(TRAIN)
+
+    def fail(*_: Any) -> Any:
+        raise TrainingError("no")
+
+    monkeypatch.setattr("clinnlp.training.fit._fit", fail)
+    with pytest.raises(TrainingError, match="no"):
+        stage.fit(TRAIN, None, FitConfig(method="tuned", epochs=1))
+    assert np.array_equal(stage.predict(TEXTS)[0], want.predict(TEXTS)[0])

@@ -230,3 +230,13 @@ def test_a_paired_difference_is_that_of_resampled_items() -> None:
         paired_difference(one, score_labels(gold[:59], rows[0][:59], LABELS[:2]), "macro_f1")
     with pytest.raises(TrainingError, match="no samples of 'ece'"):
         paired_difference(one, other, "ece", rounds=10)
+
+
+def test_a_bag_of_words_is_fitted_where_some_settings_have_nothing_to_count() -> None:
+    texts = ("he was", "she is")  # stop words alone
+    gold = [Record(texts[i % 2], labels={"whose": ["his" if i % 2 == 0 else "hers"]}, id=str(i)) for i in range(24)]
+    made = fit_baseline(gold, ["his", "hers"], "whose")
+    assert "content words" not in made.features
+    assert made.evaluate(gold)["accuracy"] == 1.0
+    one = [Record("!!" if i else "word", labels={"whose": ["his" if i % 2 else "hers"]}, id=str(i)) for i in range(14)]
+    assert fit_baseline(one, ["his", "hers"], "whose").bag is not None

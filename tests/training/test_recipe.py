@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from tiny import tiny_base
 
 import clinnlp
-from clinnlp import Record
+from clinnlp import Label, Record, Sentence
 from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
 from clinnlp.formats import brat, jsonl, parquet
 from clinnlp.training.card import bootstrap_interval
-from clinnlp.training.recipe import run
+from clinnlp.training.recipe import _relabelled, run
 
 WORDS = ["took", "aspirin", "fever", "today"]
 LABELS = ["Disease", "Symptom", "Medication", "Dosage", "Procedure", "Test", "LabValue", "Anatomy"]
@@ -98,6 +98,7 @@ def test_another_folder_and_seed_may_be_named(written: Path) -> None:
         ({"dev": {"file": "a", "part": "b"}}, "dev is a corpus and a part of it"),
         ({"dev": {"corpus": "a", "part": "b", "names": ["c"]}}, "names of dev is a mapping of names to texts"),
         ({"dev": {"corpus": "a", "part": "b", "label_set": 3}}, "dev is a mapping of names to texts"),
+        ({"dev": {"corpus": "a", "part": "b", "names": {"c": "d"}}}, "dev has names, and the stage's gold is no label"),
         ({"fit": {"lr": 1}}, "no setting 'lr'"),
         ({"oops": 1}, "unknown key 'oops'"),
         ({"base": "no-such-base"}, "no checkpoint"),
@@ -324,6 +325,8 @@ def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
     trained = load_file(report.folder / "encoder" / "model.safetensors")
     assert any(not torch.equal(own, trained[name]) for name, own in load_file(Path(base) / "model.safetensors").items())
     assert report.fitted[0].report.config.method == "linear"
+    card = (report.folder / "README.md").read_text(encoding="utf-8")
+    assert "as a logistic regression on the vectors of `base` as it was after other heads were trained on it" in card
     path = joint_recipe(written, stages=[tokens, {**after, "fit": {"epochs": 1}}, first], beside={})
     with pytest.raises(ConfigError, match="is fitted after the others, and must leave their encoder as it is"):
         run(path)
@@ -331,3 +334,44 @@ def test_stages_that_are_fitted_alone_have_their_own_way_in_a_recipe(
     path = joint_recipe(written, stages=[own, {**own, "name": "other"}], beside={}, fit={"method": "linear"})
     with pytest.raises(ConfigError, match="method is for a stage that is fitted alone"):
         run(path)
+
+
+def test_what_is_wrong_with_stages_that_are_fitted_later_is_told_before_the_others_are_trained(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clinnlp.training.recipe.fit_tasks", lambda *_: pytest.fail("others were trained"))
+    gold = [Record(f"Note {i}.", labels={"ill": ["no" if i % 2 else "yes"]}) for i in range(8)]
+    monkeypatch.setattr("clinnlp.corpora.load", lambda _: {"train": gold})
+    first: dict[str, Any] = {
+        "stage": "reports",
+        "name": "ill",
+        "labels": ["no", "yes"],
+        "train": {"corpus": "x", "part": "train"},
+    }
+    later = {**first, "name": "later", "fit": {"method": "linear"}}
+    with pytest.raises(ConfigError, match="has the method 'linear', which is for a stage of kind 'vectors'"):
+        run(joint_recipe(written, stages=[first, later], beside={}))
+    for train, message in (
+        (first["train"], r"no record has gold under labels\['later'\]"),
+        ({**first["train"], "label_set": "ill", "names": {"no": "well"}}, "the gold label 'well'"),
+    ):
+        stages = [first, {**later, "stage": "vectors", "train": train}]
+        with pytest.raises(TrainingError, match=message):
+            run(joint_recipe(written, stages=stages, beside={}))
+
+
+def test_the_gold_of_a_recipe_is_the_label_set_that_it_names_and_no_other() -> None:
+    labels = [Label("a"), Label("b"), Label("c")]
+    item = {"label_set": "theirs", "names": {"a": "x", "b": "x"}}
+    record = Record("Well.", labels={"theirs": labels}, sentences=[Sentence(0, 5, labels={"theirs": labels[1:]})])
+    made = _relabelled(record, item, "ours")
+    assert [label.name for label in made.labels["ours"]] == ["x", "c"]
+    assert [label.name for label in made.sentences[0].labels["ours"]] == ["x", "c"]
+    assert "ours" not in record.labels
+    assert "ours" not in record.sentences[0].labels
+    assert _relabelled(Record("Ill.", labels={"ours": ["a"]}), item, "ours").labels == {}
+    assert [label.name for label in _relabelled(record, {"names": {"c": "d"}}, "theirs").labels["theirs"]] == [
+        "a",
+        "b",
+        "d",
+    ]
