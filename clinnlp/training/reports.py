@@ -46,11 +46,12 @@ _LONGEST = 4
 
 @dataclass(slots=True)
 class Report:
-    """The windows of a report, how much each weighs, and the report's target."""
+    """The windows of a report, how much each weighs, the report's target, and its place among those with gold."""
 
     rows: list[list[int]]
     shares: list[int]
     target: torch.Tensor
+    place: int
 
     def __len__(self) -> int:
         return sum(len(row) for row in self.rows)
@@ -96,10 +97,20 @@ def report_task(
         names = [[stage.labels[i] for i in _classes(item.target)] for item in examples]
         examples = [examples[i] for i in resampled(rarest(names), config.resample, config.seed)]
 
+    votes: dict[int, torch.Tensor] = {}
+
+    def with_bag(number: int, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        bag = task.teachers[number].bag
+        if bag is None:
+            return logits
+        if number not in votes:
+            votes[number] = torch.from_numpy(bag.log_odds([stage.reads(record).text for record in items]))
+        return (logits + votes[number][batch["places"].cpu()].to(logits)) / 2
+
     def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
         probabilities = [
-            _to_probabilities(teacher.head_logits_of(pooled(parts, batch)), stage.multi_label)
-            for teacher, parts in zip(task.teachers, taught, strict=True)
+            _to_probabilities(with_bag(i, teacher.head_logits_of(pooled(parts, batch)), batch), stage.multi_label)
+            for i, (teacher, parts) in enumerate(zip(task.teachers, taught, strict=True))
         ]
         soft = torch.stack(probabilities).mean(0) if probabilities else None
         return loss(stage.head_logits_of(pooled(outputs, batch)), batch["labels"], soft)
@@ -223,7 +234,7 @@ def with_gold(stage: TextClassifier, records: Gold) -> tuple[list[Record], list[
 
 def read_reports(stage: ReportClassifier, records: Sequence[Record], aims: torch.Tensor) -> list[Report]:
     """Cut records into windows; one without a word has none."""
-    reports = [Report([], [], aim) for aim in aims]
+    reports = [Report([], [], aim, place) for place, aim in enumerate(aims)]
     windows = stage.windows
     for report, paragraphs in zip(
         reports, windows.paragraphs(stage.reads(record).text for record in records), strict=True
@@ -257,6 +268,7 @@ def collate(stage: ReportClassifier, items: Sequence[Report], config: FitConfig,
         "owners": torch.tensor([owner for _, _, owner in windows]),
         "shares": torch.tensor([share for _, share, _ in windows]),
         "labels": torch.stack([report.target for report in items]),
+        "places": torch.tensor([report.place for report in items]),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from stages.test_reports import DEV, FILLER, LABELS, TRAIN, WORDS, note
 from tiny import tiny_base
 from transformers import AutoModelForSequenceClassification
@@ -227,3 +228,21 @@ def test_where_tuning_comes_to_nothing_both_are_of_the_same_notes(base: Path, mo
     with pytest.raises(TrainingError, match="no"):
         stage.fit(TRAIN, None, FitConfig(method="tuned", epochs=1))
     assert np.array_equal(stage.predict(TEXTS)[0], want.predict(TEXTS)[0])
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_bag_of_a_teacher_teaches_too(base: Path, multi_label: bool) -> None:
+    teacher, student = (made(base, bag_of_words=bag, multi_label=multi_label) for bag in (True, False))
+    teacher.fit(TRAIN, None, BARELY)
+    task = student.fit_task(TRAIN, None, replace(BARELY, distill=1.0))
+    task.teachers = [teacher]
+    batch = task.collate(task.examples[5:9], torch.Generator())
+    texts, owners = [record.text for record in TRAIN[5:9]], batch["owners"].numpy()
+    head = teacher._head_logits(texts)[0]
+    losses = [
+        float(task.loss([torch.from_numpy(logits[owners])], batch, [[torch.from_numpy(head[owners])]]))
+        for logits in (teacher.pooled_logits(texts)[0], head)
+    ]
+    assert losses[0] < losses[1]
+    if not multi_label:
+        assert losses[0] == pytest.approx(0, abs=1e-4)
