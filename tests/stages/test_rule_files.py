@@ -79,6 +79,11 @@ def test_terms_stand_behind_rules() -> None:
     assert [(e.text, e.label) for e in stage("one two").entities] == [("one", "A"), ("two", "B")]
 
 
+def test_white_space_around_labels_terms_and_codes_is_not_theirs() -> None:
+    (rule,) = RuleMatcher([{"label": " D\n", "term": "\tone two ", "concept_id": " 1 "}]).rules
+    assert (rule.label, rule.term, rule.attributes) == ("D", "one two", {"concept_id": "1"})
+
+
 def test_patterns_are_read_from_yaml(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text("- label: Dose\n  pattern: [{LIKE_NUM: true}, {LOWER: {IN: [mg, g]}}]\n")

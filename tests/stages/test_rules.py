@@ -299,6 +299,16 @@ def test_an_entity_of_another_code_gets_nothing_of_a_rule() -> None:
         assert [entity.attributes for entity in record.entities] == [attributes]
 
 
+def test_an_entity_gets_the_attributes_of_the_first_of_two_rules() -> None:
+    stage = RuleMatcher([{"label": "X", "term": "bb cc", "concept_id": code} for code in "12"])
+    assert stage(Record(TEXT, entities=[Entity(3, 8, "X")])).entities[0].attributes == {"concept_id": "1"}
+
+
+def test_what_the_stage_found_before_is_found_anew() -> None:
+    record = Record(TEXT, entities=[Entity(0, 2, "Old", source="rules"), Entity(6, 8, "Kept", source="m")])
+    assert found(RuleMatcher({"X": ["bb"]}), record) == [("bb", "X"), ("cc", "Kept")]
+
+
 def test_a_shorter_rule_is_found_where_a_longer_one_was_left_out() -> None:
     stage = RuleMatcher({"X": ["aa bb", "aa", "bb"]})
     entities = [Entity(3, 8, "Y", source="m")]
