@@ -21,6 +21,7 @@ __all__ = ["Finder"]
 
 _DIGITS = re.compile(rf"[\d{FRACTIONS}]+")
 _LETTER = re.compile(LETTER)
+_DIOPTRES = re.compile(r"[\d.]+ ?D")
 # All patterns that start with a number have something behind it; to look spares trying each of them.
 _GOES_ON = re.compile(rf"{DIGITS} {{0,2}}[^\s\d,;()]")
 _LIST_NUMBER = re.compile(r"\d{1,3}[.)](?= )")
@@ -39,7 +40,8 @@ class Finder:
 
     def __init__(self, rules: Mapping[str, Any]) -> None:
         self.units = Units(rules)
-        numbers = Numbers(rules["number_words"])
+        numbers = Numbers(rules["number_words"], rules.get("tens", ""))
+        self._numerals = frozenset(word for word in numbers.words if len(word) == 1 and is_cjk(word)) | {"第"}
         self._context = Context(rules)
         self._quantities = Quantities(self.units, self._context)
         self._drugs = DrugWords(rules, numbers)
@@ -98,7 +100,7 @@ class Finder:
             return
         elif before == "-" and _LETTER.match(earlier or " "):
             glued = True
-        if _is_list_number(low, start):
+        if before in self._numerals or _is_list_number(low, start):
             return
         if hidden := self._never.match(low, start):
             yield Found(Value(*hidden.span()), hidden=True)
@@ -106,7 +108,7 @@ class Finder:
         if quantity := self._quantities.find(low, text, start, marks, glued):
             yield quantity
         if not glued and _GOES_ON.match(low, start):
-            yield from self._patterns(self._for_digits, low, start, calendar)
+            yield from self._patterns(self._for_digits, low, text, start, calendar)
             if dose := self._drugs.dose(low, start):
                 yield self._compared(low, dose)
 
@@ -116,13 +118,15 @@ class Finder:
         patterns, is_number = self._phrases[word]
         if word == "may" and text[start] == "m":
             return
+        if is_number and low[start - 1 : start] in self._numerals:
+            return
         # A word that ends in a letter is no word before a digit.
         if not (low[end : end + 1].isdigit() and not is_cjk(low[end - 1])):
             if drug := self._drugs.found(word, start, end):
                 yield drug
             if word in self._fixed:
                 yield Found(self._fixed_value(word, start, end, calendar))
-        yield from self._patterns(patterns, low, start, calendar)
+        yield from self._patterns(patterns, low, text, start, calendar)
         if is_number and (dose := self._drugs.dose(low, start)):
             yield dose
 
@@ -133,11 +137,13 @@ class Finder:
         time = calendar.shifted(int(step)) if kind == "days" else calendar.whole(int(step), kind)
         return Value(start, end, kind="date", time=time)
 
-    def _patterns(self, patterns: list[Pattern], low: str, start: int, calendar: Calendar) -> Iterator[Found]:
+    def _patterns(
+        self, patterns: list[Pattern], low: str, text: str, start: int, calendar: Calendar
+    ) -> Iterator[Found]:
         for pattern in patterns:
             match = pattern.find.match(low, start)
             value = pattern.read(match, calendar) if match else None
-            if value is not None:
+            if value is not None and not (value.kind == "duration" and _DIOPTRES.fullmatch(text, start, value.end)):
                 value.kind = pattern.kind
                 yield self._compared(low, Found(value))
 

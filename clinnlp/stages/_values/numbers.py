@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from clinnlp.stages._values.text import LETTER, word_pattern
+from clinnlp.stages._values.text import LETTER, is_cjk, word_pattern
 
 __all__ = ["DIGITS", "FRACTIONS", "Numbers", "read_digits", "tidy"]
 
@@ -40,11 +40,16 @@ class Numbers:
     Parameters
     ----------
     words : mapping of str to number
+    tens : str, optional
+        The word for ten of a language that writes 34 as three, ten, four.
     """
 
-    def __init__(self, words: dict[str, float]) -> None:
+    def __init__(self, words: dict[str, float], tens: str = "") -> None:
         self.words = {word: float(number) for word, number in words.items()}
-        self.pattern = rf"(?:{DIGITS}|{word_pattern(words)}(?!{LETTER}))"
+        if tens:
+            digits = [("", 0.0), *((word, n) for word, n in self.words.items() if n in range(1, 10) and is_cjk(word))]
+            self.words |= {f"{ten}{tens}{one}": (high or 1) * 10 + low for ten, high in digits for one, low in digits}
+        self.pattern = rf"(?:{DIGITS}|{word_pattern(self.words)}(?!{LETTER}))"
 
     def read(self, text: str) -> float:
         """Read what `pattern` found."""

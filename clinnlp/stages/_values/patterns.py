@@ -16,6 +16,8 @@ __all__ = ["DAYS", "Pattern", "Patterns"]
 
 DAYS = {"min": 1 / 1440, "h": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
 """Days of each period."""
+_NIGHT = 5
+"""Hour up to which the night of Chinese lasts after midnight."""
 _ARTICLES = ("a", "an")
 _ISO_PERIODS = {"min": "PT{}M", "h": "PT{}H", "day": "P{}D", "week": "P{}W", "month": "P{}M", "year": "P{}Y"}
 _END = {
@@ -176,7 +178,7 @@ class Patterns:
         half = _group(match, "half") or _group(match, "half12") or _group(match, "part")
         minute = _group(match, "mi") or _group(match, "mi2") or ("30" if _group(match, "thirty") else "00")
         number = int(hour)
-        if half in self._afternoon:
+        if half in self._afternoon and not (half == "晚上" and number < _NIGHT):
             number = number + 12 if number < 12 else number
         elif half and half != "中午" and number == 12:
             number = 0

@@ -143,13 +143,13 @@ buccal = buccally, buccal; intrathecal = intrathecal, intrathecally; epidural = 
 intraosseous = intraosseous
 """  # noqa: E501
 FREQUENCIES = """
-1/day = qd, q.d., q.d, once daily, once a day, once per day, q day, qday, q24h, o.d., once-daily, every day, one time a day, one time daily, daily, each day
+1/day = qd, q.d., q.d, once daily, once a day, once per day, q day, qday, q24h, o.d., once-daily, every day, one time a day, one time daily, daily, each day, 每日, 每天
 2/day = bid, b.i.d., b.i.d, twice daily, twice a day, two times daily, 2x daily, twice-daily, twice per day, morning and evening
 3/day = tid, t.i.d., t.i.d, thrice daily, three times daily; 4/day = qid, q.i.d., q.i.d, four times daily
 1/2 days = qod, q.o.d., every other day, every second day, on alternate days, alternate days, 隔日一次, 隔日1次, 隔天一次, 隔日
-1/week = qwk, q week, qweek, once weekly, once a week, every week, weekly
+1/week = qwk, q week, qweek, once weekly, once a week, every week, weekly, 每周
 3/week = tiw, t.i.w., three times weekly, three times a week, three times per week
-1/month = qmonth, q month, once monthly, once a month, every month, monthly; 24/day = qh, every hour, q hour, q1h, hourly
+1/month = qmonth, q month, once monthly, once a month, every month, monthly, 每月; 24/day = qh, every hour, q hour, q1h, hourly
 every morning = qam, q.a.m., q am, every morning, each morning, in the morning, 每晨, 每早, 晨起
 every evening = qpm, q.p.m., q pm, every evening, each evening, in the evening, with supper, with dinner
 at bedtime = qhs, q.h.s., q hs, at bedtime, nightly, every night, each night, before bed, before bedtime, every bedtime, hs, h.s., at night, 睡前, 临睡前, 每晚
