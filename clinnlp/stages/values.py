@@ -31,8 +31,9 @@ class ValueExtractor(Stage):
       (`INR 2.5`). `name` is what is measured, as the text says it, and the target its place: that of an entity
       `Test` or `LabValue` where there is one. Of several numbers, all are in `numbers` and `number` is None.
     - `strength`, `dose`, `form`, `route`, `frequency`, `duration`: of a drug, the nearest entity `Medication`,
-      `Chemical` or `Drug` before it in its sentence, which is its target. An amount without a drug is a `quantity`. The number of a frequency is
-      how often a day; `name` is canonical: "oral", "2/day", "as needed". The `time` of a duration is ISO: "P7D".
+      `Chemical` or `Drug` before it in its sentence, which is its target. An amount without a drug is a `quantity`.
+      The number of a frequency is how often a day; `name` is canonical: "oral", "2/day", "as needed". The `time` of a
+      duration is ISO: "P7D", of a range its lower end.
     - `date` and `time`: `time` is ISO 8601. Relative ones (`3 days ago`) are resolved against `metadata["time"]`
       of the record, to the month or year where they count months or years; postoperative and hospital days against
       `metadata["surgery_date"]` and `["admission_date"]`. What cannot be resolved has the time `""`. A date without a

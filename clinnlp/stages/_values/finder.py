@@ -25,7 +25,7 @@ _DIOPTRES = re.compile(r"[\d.]+ ?D")
 # All patterns that start with a number have something behind it; to look spares trying each of them.
 _GOES_ON = re.compile(rf"{DIGITS} {{0,2}}[^\s\d,;()]")
 _LIST_NUMBER = re.compile(r"\d{1,3}[.)](?= )")
-_COMPARED = ("duration", "age", "dose")
+_COMPARED = ("duration", "age", "dose", "time")
 _LONGEST_NUMBER = 16
 
 

@@ -16,7 +16,18 @@ from clinnlp.stages._values.units import Unit, Units
 
 __all__ = ["Marks", "Quantities"]
 
-_OF_DRUGS = {("mass",), ("volume",), ("medical units",), ("international units",), ("amount",), ("equivalents",)}
+# What is given or smoked, before which there is a verb more often than a name.
+_NAMELESS = {
+    ("packs", "time"),
+    ("packs",),
+    ("pack time",),
+    ("mass",),
+    ("volume",),
+    ("medical units",),
+    ("international units",),
+    ("amount",),
+    ("equivalents",),
+}
 _FRACTIONS = {(1.0, 2.0), (1.0, 3.0), (2.0, 3.0), (1.0, 4.0), (3.0, 4.0), (1.0, 8.0)}
 _TAIL = re.compile(rf"(?:{LETTER}|\d)")
 _THREE_LETTERS = re.compile(rf"{LETTER}{{3}}")
@@ -77,7 +88,7 @@ class Quantities:
         if read.unit is None and not read.joined and self._context.is_name(low, at, read.end):
             return None
         comparator, start = ("", at) if glued else self._context.comparator(low, at)
-        free = not glued and read.unit is not None and read.unit.dimensions not in _OF_DRUGS
+        free = not glued and read.unit is not None and read.unit.dimensions not in _NAMELESS
         lengths = free and read.unit is not None and read.unit.dimensions == ("length",)
         name = self._context.name(low, text, start, marks.names, free, lengths)
         known = name is not None and name[2]
