@@ -27,6 +27,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
     "topics": "clinnlp.stages.topics:TopicModel",
+    "values": "clinnlp.stages.values:ValueExtractor",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }

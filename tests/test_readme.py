@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
             ["out/course/head.safetensors", "out/why.html", "out/plots/confusion.png", "out/plots/reliability.png"],
         ),
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
+        ("docs/values.md", 4, []),
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

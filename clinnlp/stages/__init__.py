@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.spacy_component import SpacyComponent
     from clinnlp.stages.tokenization import Tokenizer
     from clinnlp.stages.topics import TopicModel
+    from clinnlp.stages.values import ValueExtractor
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TextCleaner",
     "Tokenizer",
     "TopicModel",
+    "ValueExtractor",
     "VectorClassifier",
 ]
 
@@ -42,6 +44,7 @@ _MODULES = {
     "SpacyComponent": "spacy_component",
     "TextCleaner": "cleaning",
     "Tokenizer": "tokenization",
+    "ValueExtractor": "values",
     "VectorClassifier": "vectors",
     "TopicModel": "topics",
 }

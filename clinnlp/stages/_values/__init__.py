@@ -1,0 +1,1 @@
+"""What `clinnlp.stages.values` reads: numbers, units, measurements, patterns of dates and drugs, a file for each."""
