@@ -18,7 +18,6 @@ Parts = dict[str, list[Record]]
 
 _NEGEX_FIELDS = 6
 _TRAIN_TENTHS = 6
-_FLAG_OF_CUE = {"negation": "negated", "speculation": "hypothetical"}
 
 
 def read_negex(folder: Path) -> Parts:
@@ -116,8 +115,9 @@ def _scopes(sentence: ElementTree.Element, start: int, end: int, text: str) -> l
         stretch = _trimmed(text, *_longest_gap(low, high, [(a, b) for a, b, _ in cues]))
         if stretch[0] < stretch[1]:
             around = [name for a, b, name in scopes if a <= stretch[0] and stretch[1] <= b]
-            flags = {_FLAG_OF_CUE[kind] for name in around if (kind := kinds.get(name, "")) in _FLAG_OF_CUE}
-            made.append(Entity(*stretch, "Scope", assertion=Assertion(**dict.fromkeys(flags, True))))
+            found = {kinds.get(name) for name in around}
+            gold = Assertion(negated="negation" in found, hypothetical="speculation" in found)
+            made.append(Entity(*stretch, "Scope", assertion=gold))
     return made
 
 

@@ -22,6 +22,8 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "tokenization": "clinnlp.stages.tokenization:Tokenizer",
     "sections": "clinnlp.stages.sections:SectionDetector",
     "entities": "clinnlp.stages.entities:EntityExtractor",
+    "assertion": "clinnlp.stages.assertion:AssertionDetector",
+    "assertion_model": "clinnlp.stages.assertion_model:AssertionClassifier",
     "reports": "clinnlp.stages.reports:ReportClassifier",
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
