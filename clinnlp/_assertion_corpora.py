@@ -41,7 +41,7 @@ def read_negex(folder: Path) -> Parts:
 def _negex_record(row: list[str]) -> Record | None:
     """Make the record of a row; None where the condition is not in its sentence."""
     line, condition, sentence, negation, temporality, experiencer = row
-    # Of several places the marked one is in capitals.
+    # Of several places the marked one is in capitals, and not the title in front of it.
     match = _place(condition.upper(), sentence) or _place(condition, sentence, re.IGNORECASE)
     if match is None:
         return None
@@ -58,7 +58,8 @@ def _negex_record(row: list[str]) -> Record | None:
 
 
 def _place(words: str, sentence: str, flags: int = 0) -> re.Match[str] | None:
-    return re.search(r"\s+".join(map(re.escape, words.split())), sentence, flags)
+    *_, last = [None, *re.finditer(r"\s+".join(map(re.escape, words.split())), sentence, flags)]
+    return last
 
 
 def _part(sentence: str) -> str:

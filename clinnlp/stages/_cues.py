@@ -18,7 +18,7 @@ __all__ = ["FLAGS", "CueRules", "Meaning", "merged_rules", "read_rules"]
 FLAGS = ("negated", "hypothetical", "historical", "family")
 SCOPES = ("forward", "backward", "both")
 _FIELDS = ("words", "cues", "pseudo", "ends", "sections", "headings", "silences")
-_CUE_FIELDS = ("flag", "scope", "words", "phrases")
+_CUE_FIELDS = ("flag", "scope", "words", "ends", "phrases")
 _END_FIELDS = ("flags", "phrases")
 
 
@@ -94,7 +94,8 @@ def meanings_of(rules: Mapping[str, Any], *, own: bool = False) -> Iterator[tupl
             raise ConfigError(f"{where}.scope is one of {', '.join(SCOPES)}, not {scope!r}")
         if type(limit) is not int or limit < 0:
             raise ConfigError(f"{where}.words is a number of words, not {limit!r}")
-        meaning = Meaning(flags, scope != "backward", scope != "forward", limit, own=own)
+        ends = tuple(_flag(flag, f"{where}.ends") for flag in _texts(group.get("ends", []), f"{where}.ends"))
+        meaning = Meaning(flags, scope != "backward", scope != "forward", limit, ends, own)
         for phrase in _texts(group.get("phrases"), f"{where}.phrases"):
             yield phrase, meaning, f"{where}.phrases"
     for phrase in _texts(rules.get("pseudo") or [], "pseudo"):

@@ -9,15 +9,15 @@ from typing import Generic, TypeVar
 
 from clinnlp.errors import ConfigError
 
-__all__ = ["Match", "PhraseFinder", "Word", "parse", "words_of"]
+__all__ = ["END", "Match", "PhraseFinder", "Word", "parse", "words_of"]
 
 _T = TypeVar("_T")
 
 # A Chinese character is a word by itself.
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+|\d+|[^\w\s]|_")
-_PATTERN = re.compile(rf"(?P<list>\$\w+)|(?P<mark>[\[\]|])|(?P<word>#year|{_WORD.pattern})")
+_PATTERN = re.compile(rf"(?P<list>\$\w+)|(?P<mark>[\[\]|])|(?P<word>#year|#end|{_WORD.pattern})")
 _ALIKE = {"’": "'", "‘": "'", "`": "'", "–": "-", "—": "-", "−": "-"}
-NUMBER, YEAR = "#", "#year"
+NUMBER, YEAR, END = "#", "#year", "#end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ class Choice:
 
 
 def parse(pattern: str, lists: Mapping[str, Sequence[str]], where: str = "") -> list[str | Choice]:
-    """Read a phrase: words, `[a|b c|]` for a choice, `$name` for a choice among a list of phrases, `#` for a number.
+    """Read a phrase: words, `[a|b c|]` for a choice, `$name` for a choice among a list of phrases.
+
+    `#` is any number, `#year` a year, and `#end` the end of the words that are searched.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from clinnlp.stages._cues import Meaning
-from clinnlp.stages._phrases import PhraseFinder, Word
+from clinnlp.stages._phrases import END, PhraseFinder, Word
 
 __all__ = ["Reach", "cues_of_sentence"]
 
@@ -38,14 +38,15 @@ def cues_of_sentence(finder: PhraseFinder[Meaning], words: Sequence[Word], place
     """
     # Nor does a cue cross the edge of one: "no acute" before "acute abdomen" is "no".
     edges = sorted({edge for place in places for edge in place})
-    matches = [(match, _counted(match.meanings)) for match in finder.find(words, edges)]
+    closed = [*words, Word(words[-1].end, words[-1].end, END)]
+    matches = [(m, _counted(m.meanings)) for m in finder.find(closed, edges)]
     # Marks are no words.
-    lengths = [0, *accumulate(word.form.isalnum() for word in words)]
+    lengths = [0, *accumulate(word.form.isalnum() for word in closed)]
     found: list[Reach] = [{} for _ in places]
     forward = sorted(range(len(places)), key=lambda i: places[i][0])
     _sweep([(m.first, m.last, some) for m, some in matches], [(i, places[i][0]) for i in forward], lengths, found)
     # Backward it is the same in a mirror, in which the first word is the last.
-    size = len(words)
+    size = len(closed)
     mirrored = [(size - m.last, size - m.first, some) for m, some in reversed(matches)]
     backward = sorted(range(len(places)), key=lambda i: -places[i][1])
     total = lengths[-1]

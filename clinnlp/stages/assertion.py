@@ -201,7 +201,7 @@ def _cues_in_sentences(
         own = [(places[i][0] - low, min(places[i][1], high) - low) for i in some]
         for i, reach in zip(some, cues_of_sentence(rules.finder, words[low:high], own), strict=True):
             for flag, (first, last) in reach.items():
-                start, end = view.to_source(firsts[low + first], lasts[low + last - 1])
+                start, end = view.to_source(firsts[low + first], lasts[min(low + last, high) - 1])
                 if start < end <= len(raw):
                     found[i][flag] = [start, end]
     return found
