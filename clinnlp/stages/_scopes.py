@@ -38,6 +38,8 @@ def cues_of_sentence(finder: PhraseFinder[Meaning], words: Sequence[Word], place
     """
     # Nor does a cue cross the edge of one: "no acute" before "acute abdomen" is "no".
     edges = sorted({edge for place in places for edge in place})
+    if not places:
+        return []
     closed = [*words, Word(words[-1].end, words[-1].end, END)]
     matches = [(m, _counted(m.meanings)) for m in finder.find(closed, edges)]
     # Marks are no words.

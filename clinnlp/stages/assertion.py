@@ -11,7 +11,7 @@ from clinnlp.record import Assertion, Entity, Record
 from clinnlp.rules import check_rules
 from clinnlp.stage import Stage
 from clinnlp.stages._cues import FLAGS, CueRules, merged_rules, read_rules
-from clinnlp.stages._phrases import words_of
+from clinnlp.stages._phrases import Word, words_of
 from clinnlp.stages._scopes import cues_of_sentence
 from clinnlp.stages.tokenization import Tokenizer
 
@@ -120,7 +120,7 @@ class AssertionDetector(Stage):
             entities = [entity for entity in record.entities if self.overwrite or entity.assertion is None]
             for entity, found in zip(entities, self.cues(record, entities), strict=True):
                 entity.assertion = Assertion(
-                    **{flag: flag in found for flag in FLAGS},  # type: ignore[arg-type]
+                    **{flag: flag in found for flag in FLAGS},
                     scores={flag: float(flag in found) for flag in FLAGS},
                     cues={flag: cue for flag, cue in found.items() if cue},
                 )
@@ -181,30 +181,38 @@ class AssertionDetector(Stage):
 def _cues_in_sentences(
     record: Record, entities: Sequence[Entity], rules: CueRules, starts: Sequence[int]
 ) -> list[Found]:
-    """Read each sentence that has entities once."""
-    view, raw = record.view, record.text
-    words = words_of(view.text)
-    firsts, lasts = [word.start for word in words], [word.end for word in words]
+    """Read each sentence that has entities once, and no other."""
+    view = record.view
+    text = view.text
     cuts = [view.to_target(start, start)[0] for start in starts]
-    inside: dict[int, list[int]] = {}
-    places: list[tuple[int, int]] = []
+    inside: dict[int, list[tuple[int, int, int]]] = {}
     for i, entity in enumerate(entities):
         start, end = view.to_target(entity.start, entity.end)
-        first, last = bisect_right(lasts, start), bisect_left(firsts, end)
-        places.append((first, max(first, last)))
-        if first < last:
-            inside.setdefault(bisect_right(cuts, firsts[first]) - 1, []).append(i)
+        inside.setdefault(max(bisect_right(cuts, start) - 1, 0), []).append((i, start, end))
     found: list[Found] = [{} for _ in entities]
-    for sentence, some in inside.items():
-        low = bisect_left(firsts, cuts[sentence]) if sentence >= 0 else 0
-        high = bisect_left(firsts, cuts[sentence + 1]) if sentence + 1 < len(cuts) else len(words)
-        own = [(places[i][0] - low, min(places[i][1], high) - low) for i in some]
-        for i, reach in zip(some, cues_of_sentence(rules.finder, words[low:high], own), strict=True):
+    for sentence, spans in inside.items():
+        low, high = cuts[sentence], cuts[sentence + 1] if sentence + 1 < len(cuts) else len(text)
+        words = words_of(text[low:high])
+        numbers, places = _places(words, spans, low)
+        for i, reach in zip(numbers, cues_of_sentence(rules.finder, words, places), strict=True):
             for flag, (first, last) in reach.items():
-                start, end = view.to_source(firsts[low + first], lasts[min(low + last, high) - 1])
-                if start < end <= len(raw):
-                    found[i][flag] = [start, end]
+                start, end = words[first].start, words[min(last, len(words)) - 1].end
+                found[i][flag] = [*view.to_source(low + start, low + end)]
     return found
+
+
+def _places(
+    words: Sequence[Word], spans: Sequence[tuple[int, int, int]], low: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Give the numbers of the entities that have a word in their sentence, and the places of each in its words."""
+    starts, ends = [word.start for word in words], [word.end for word in words]
+    numbers, places = [], []
+    for i, start, end in spans:
+        first, last = bisect_right(ends, start - low), bisect_left(starts, end - low)
+        if first < last:
+            numbers.append(i)
+            places.append((first, last))
+    return numbers, places
 
 
 def _sections(record: Record, entities: Sequence[Entity]) -> Iterator[tuple[str, int, int]]:
