@@ -70,9 +70,11 @@ class CueRules:
         self.sections: dict[str, tuple[str, ...]] = {}
         self.silences: dict[str, tuple[str, ...]] = {}
         lists: dict[str, list[str]] = {}
-        for number, rules in enumerate(given):
+        for rules in given:
+            _refuse_unknown(rules, _FIELDS, "")
             for name, phrases in _mapping(rules, "words").items():
                 lists[name] = [*lists.get(name, ()), *_texts(phrases, f"words.{name}")]
+        for number, rules in enumerate(given):
             for flag, names in _mapping(rules, "sections").items():
                 for name in _texts(names, f"sections.{_flag(flag, 'sections')}"):
                     self.sections[name] = tuple(dict.fromkeys([*self.sections.get(name, ()), flag]))
@@ -85,7 +87,6 @@ class CueRules:
 
 def meanings_of(rules: Mapping[str, Any], *, own: bool = False) -> Iterator[tuple[str, Meaning, str]]:
     """Give the phrases of rules, what each means, and where it stands."""
-    _refuse_unknown(rules, _FIELDS, "")
     for number, group in enumerate(_groups(rules, "cues", _CUE_FIELDS)):
         where = f"cues[{number}]"
         flags = tuple(_flag(flag, f"{where}.flag") for flag in _texts(group.get("flag"), f"{where}.flag"))

@@ -111,9 +111,9 @@ class AssertionClassifier(SpanStage):
             device=device,
             name=name or "assertion",
         )
-        if method not in (None, *METHODS):
-            raise ConfigError(f"stage {self.name!r}: method is one of {', '.join(METHODS)}, not {method!r}")
-        self._method, self._lang = method, lang
+        self._method: str | None = None
+        if method is not None:
+            self.method = method
         self.overwrite = overwrite
         # What is wrong with them is told here, also where they are used with what the checkpoint says.
         self._own_rules = None if lang is None and rules is None else AssertionDetector(lang or "en", rules)
@@ -166,6 +166,12 @@ class AssertionClassifier(SpanStage):
     def method(self) -> str:
         """Whether the head decides alone, "learned", or with the rules, "both"."""
         return self._method or str(self._saved_settings.get("method", "both"))
+
+    @method.setter
+    def method(self, method: str) -> None:
+        if method not in METHODS:
+            raise ConfigError(f"stage {self.name!r}: method is one of {', '.join(METHODS)}, not {method!r}")
+        self._method = method
 
     @property
     def lang(self) -> str:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from typing import Any
 import numpy as np
 
 import clinnlp
-from clinnlp import Entity, FitConfig, Record
-from clinnlp.stages import AssertionDetector, SectionDetector, Tokenizer
+from clinnlp import Entity, Record
+from clinnlp.stages import AssertionClassifier, AssertionDetector, SectionDetector, Tokenizer
 from clinnlp.stages._cues import FLAGS
 from clinnlp.training.assertion import gold_of
 from clinnlp.training.metrics import score_labels
@@ -111,24 +112,32 @@ def judge_of(model: str, train: Sequence[Record], options: argparse.Namespace) -
     if model == "rules":
         rules = AssertionDetector()
         return (lambda records: [row for r in records for row in rows_of(rules.cues(r, gold_of(r)[0]))]), 0.0
-    frozen = model.startswith("frozen")
+    stage, seconds = fitted("frozen" if model.startswith("frozen") else "", train, options)
     method = "both" if model.endswith("both") else "learned"
-    stage = AssertionDetector.from_base(BASES["frozen" if frozen else ""], method=method)
-    config = stage.default_fit_config()
-    changes: dict[str, Any] = {"seed": options.seed}
-    if frozen:
-        changes.update(freeze="encoder", epochs=20)
-    if options.epochs:
-        changes["epochs"] = options.epochs
-    if options.learning_rate:
-        changes["learning_rate"] = options.learning_rate
-    config = FitConfig(**{**{name: getattr(config, name) for name in config.__slots__}, **changes})
-    started = time.perf_counter()
-    stage.fit([*train, *synthetic(options.notes)], None, config)
-    seconds = time.perf_counter() - started
-    return (
-        lambda records: (stage.judge(records)[1] >= list(stage.thresholds.values())).astype(float).tolist()
-    ), seconds
+
+    def judge(records: Sequence[Record]) -> Rows:
+        stage.method = method
+        return (stage.judge(records)[1] >= list(stage.thresholds.values())).astype(float).tolist()  # type: ignore[no-any-return]
+
+    return judge, seconds
+
+
+_FITTED: dict[Any, tuple[AssertionClassifier, float]] = {}
+
+
+def fitted(kind: str, train: Sequence[Record], options: argparse.Namespace) -> tuple[AssertionClassifier, float]:
+    """Fit a head, once for both methods, since the rules have no part in that."""
+    key = kind, id(train)
+    if key not in _FITTED:
+        stage = AssertionDetector.from_base(BASES[kind])
+        changes: dict[str, Any] = {"seed": options.seed, **({"freeze": "encoder", "epochs": 20} if kind else {})}
+        changes.update({"epochs": options.epochs} if options.epochs else {})
+        changes.update({"learning_rate": options.learning_rate} if options.learning_rate else {})
+        started = time.perf_counter()
+        config = replace(stage.default_fit_config(), **changes)
+        stage.fit([*train, *synthetic(options.notes)], None, config)
+        _FITTED[key] = stage, time.perf_counter() - started
+    return _FITTED[key]
 
 
 def rows_of(found: Sequence[dict[str, Any]]) -> Rows:
