@@ -130,7 +130,7 @@ def fitted(kind: str, train: Sequence[Record], options: argparse.Namespace) -> t
     key = kind, id(train)
     if key not in _FITTED:
         stage = AssertionDetector.from_base(BASES[kind])
-        changes: dict[str, Any] = {"seed": options.seed, **({"freeze": "encoder", "epochs": 20} if kind else {})}
+        changes: dict[str, Any] = {"seed": options.seed, **({"freeze": "encoder", "epochs": 12} if kind else {})}
         changes.update({"epochs": options.epochs} if options.epochs else {})
         changes.update({"learning_rate": options.learning_rate} if options.learning_rate else {})
         started = time.perf_counter()
