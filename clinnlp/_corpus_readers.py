@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinnlp._assertion_corpora import read_bioscope, read_negex
 from clinnlp.errors import ClinNLPError, CorpusError, FormatError
 from clinnlp.formats import brat, iob
 from clinnlp.record import Image, Label, Record
@@ -121,6 +122,11 @@ def _notes(folder: Path) -> Parts:
     return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
 
 
+def _assertion(folder: Path) -> Parts:
+    rows = _json_lines(_existing(folder, "test.jsonl"), ("id", "text", "entities"))
+    return {"test": [Record.from_dict(row) for row in rows]}
+
+
 def _written_parts(folder: Path) -> Parts:
     return {
         part: [
@@ -159,12 +165,15 @@ def _json_lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]
 
 
 READERS: dict[str, Reader] = {
+    "assertion": _assertion,
     "bc5cdr": _iob,
+    "bioscope": read_bioscope,
     "busi": _busi,
     "maccrobat": _maccrobat,
     "mts_dialog": _mts_dialog,
     "mtsamples": _mtsamples,
     "ncbi_disease": _iob,
+    "negex": read_negex,
     "notes": _notes,
     "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,

@@ -23,6 +23,8 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "sections": "clinnlp.stages.sections:SectionDetector",
     "entities": "clinnlp.stages.entities:EntityExtractor",
     "rules": "clinnlp.stages.rules:RuleMatcher",
+    "assertion": "clinnlp.stages.assertion:AssertionDetector",
+    "assertion_model": "clinnlp.stages.assertion_model:AssertionClassifier",
     "reports": "clinnlp.stages.reports:ReportClassifier",
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",

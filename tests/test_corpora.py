@@ -6,6 +6,7 @@ import csv
 import hashlib
 import http.server
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -19,15 +20,19 @@ import pytest
 
 from clinnlp import corpora as catalogue
 from clinnlp.errors import CorpusError, FormatError
+from clinnlp.record import Assertion
 
 FILES = {"devel.tsv": b"No\tO\nfever\tB-Disease\n\n", "train.tsv": b"Gout\tB-Disease\n\nWell\tO\n\n"}
 KNOWN = [
+    "assertion",
     "bc5cdr",
+    "bioscope",
     "busi",
     "maccrobat",
     "mts_dialog",
     "mtsamples",
     "ncbi_disease",
+    "negex",
     "notes",
     "ohsumed",
     "pneumoniamnist",
@@ -105,7 +110,7 @@ def test_names_are_sorted_and_each_says_its_licence_and_whom_to_cite() -> None:
         corpus = catalogue.info(name)
         assert all([corpus.title, corpus.licence, corpus.citation, corpus.home, corpus.parts])
         assert all(len(checksum) == 64 for checksum in corpus.files.values())
-        assert bool(corpus.files) != bool(corpus.get) or name in ("notes", "reports", "tone")
+        assert bool(corpus.files) != bool(corpus.get) or name in ("assertion", "notes", "reports", "tone")
     assert not catalogue.info("mtsamples").may_be_learned
     assert catalogue.info("maccrobat").may_be_learned
     assert len(catalogue.info("maccrobat").files) == 300
@@ -121,7 +126,7 @@ def test_an_address_to_download_from_is_pinned_to_a_commit() -> None:
 
 
 def test_an_unknown_corpus_part_or_type_is_an_error_that_lists_what_there_is() -> None:
-    with pytest.raises(CorpusError, match=r"'macrobat': known are bc5cdr, .*maccrobat"):
+    with pytest.raises(CorpusError, match=r"'macrobat': known are assertion, bc5cdr, .*maccrobat"):
         catalogue.load("macrobat")
     with pytest.raises(CorpusError, match="no part 'test': it has train, devel"):
         catalogue.load("bc5cdr", "test")
@@ -289,6 +294,80 @@ def test_mts_dialog_gives_the_section_and_what_was_said(own: Callable[[str], Pat
     (folder / "MTS-Dialog-TrainingSet.csv").write_text("ID,section_text\n1,Rest.\n", encoding="utf-8")
     with pytest.raises(FormatError, match=r"TrainingSet\.csv, row 1: KeyError"):
         catalogue.load("mts_dialog")
+
+
+def test_negex_puts_the_condition_back_into_its_case_and_cuts_by_sentence(own: Callable[[str], Path]) -> None:
+    rows = [
+        ["line", "Condition", "sentence", "negation", "temporality", "experiencer"],
+        ["2", "Left renal  calculi", "DX:   LEFT RENAL CALCULI, left renal calculi.", "Affirmed", "Recent", "Patient"],
+        ["3", "cough", "No COUGH of 12 days.", "Negated", "Historical", "Other"],
+        ["5", "fever", "No FEVER at all.", "Possible", "Not particular", "Patient"],
+        ["7", "rash. No itch", "A RASH.", "Negated", "Recent", "Patient"],
+        *([str(i), "pain", f"no PAIN, for {i} days", "Negated", "Recent", "Patient"] for i in range(8, 20)),
+    ]
+    path = own("negex") / "annotations.tsv"
+    path.write_text("\n".join(map("\t".join, rows)) + "\n", encoding="utf-8")
+    parts = catalogue.load("negex")
+    found = {record.id: record for part in parts.values() for record in part}
+    assert len(found) == 15 == sum(map(len, parts.values()))
+    assert "negex-7" not in found
+    assert found["negex-2"].text == "DX:   left renal calculi, left renal calculi."
+    assert [(e.start, e.end) for e in found["negex-2"].entities] == [(6, 24)]
+    assert found["negex-3"].text == "No cough of 12 days."
+    gold = {id_: record.entities[0].assertion for id_, record in found.items()}
+    assert gold["negex-2"] == Assertion()
+    assert gold["negex-3"] == Assertion(negated=True, historical=True, family=True)
+    assert gold["negex-5"] == Assertion(hypothetical=True)
+    # The same words with other numbers are the same sentence.
+    assert len({part for part, records in parts.items() for r in records if "pain" in r.text}) == 1
+    path.write_text("line\tCondition\n", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"annotations\.tsv, line 1: 2 fields"):
+        catalogue.load("negex")
+
+
+def test_no_sentence_of_negex_is_in_both_parts() -> None:
+    if catalogue.folder("negex") is None:
+        pytest.skip("the corpus negex is not on this machine")
+    parts = catalogue.load("negex")
+    sentences = {part: {re.sub(r"\W+", " ", r.text.lower()) for r in records} for part, records in parts.items()}
+    assert not sentences["train"] & sentences["devel"]
+    assert 0.5 < len(parts["train"]) / sum(map(len, parts.values())) < 0.7
+
+
+def test_bioscope_gives_scopes_with_the_flags_of_all_they_stand_in(own: Callable[[str], Path]) -> None:
+    path = own("bioscope") / "abstracts.xml"
+    path.write_text(
+        "<Annotation><DocumentSet><Document><DocID>7</DocID><DocumentPart>"
+        "<sentence>We <xcope id='A'><cue type='speculation' ref='A'>suggest</cue> that it is "
+        "<xcope id='B'><cue type='negation' ref='B'>not</cue> due to it</xcope></xcope>.</sentence>"
+        "<sentence>Cells grew &amp; were seen.</sentence></DocumentPart></Document></DocumentSet></Annotation>",
+        encoding="utf-8",
+    )
+    (record,) = catalogue.load("bioscope", "train")["train"]
+    assert (record.id, record.text) == ("7", "We suggest that it is not due to it. Cells grew & were seen.")
+    assert [s.text for s in record.sentences] == ["We suggest that it is not due to it.", "Cells grew & were seen."]
+    assert [(e.label, e.text, e.assertion) for e in record.entities] == [
+        ("speculation", "suggest", None),
+        ("Scope", "that it is", Assertion(hypothetical=True)),
+        ("negation", "not", None),
+        ("Scope", "due to it", Assertion(negated=True, hypothetical=True)),
+        ("Outside", "Cells grew & were seen", Assertion()),
+    ]
+    path.write_text("<Annotation>", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"abstracts\.xml, line 1: not XML"):
+        catalogue.load("bioscope")
+
+
+def test_the_written_assertions_are_counted_in_their_card() -> None:
+    records = catalogue.load("assertion")["test"]
+    folder = catalogue.folder("assertion")
+    assert folder is not None
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    golds = [record.entities[0].assertion or Assertion() for record in records]
+    for flag in ("negated", "hypothetical", "historical", "family"):
+        assert f"| {flag} | {sum(getattr(gold, flag) for gold in golds)} |" in card
+    assert f"| none of them | {golds.count(Assertion())} |" in card
+    assert len(records) == 300 == len({(r.text, r.entities[0].start) for r in records})
 
 
 def test_images_of_busi_carry_their_class_and_masks_are_left_out(own: Callable[[str], Path]) -> None:

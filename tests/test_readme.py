@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
         ),
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
         ("docs/values.md", 4, []),
+        ("docs/assertion.md", 5, ["out/assertion/head.safetensors"]),
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clinnlp.stages.assertion import AssertionDetector
+    from clinnlp.stages.assertion_model import AssertionClassifier
     from clinnlp.stages.cleaning import TextCleaner
     from clinnlp.stages.entities import EntityExtractor
     from clinnlp.stages.images import ImageClassifier
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
+    "AssertionClassifier",
+    "AssertionDetector",
     "EntityExtractor",
     "ImageClassifier",
     "ReportClassifier",
@@ -35,6 +39,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AssertionClassifier": "assertion_model",
+    "AssertionDetector": "assertion",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
     "ReportClassifier": "reports",
