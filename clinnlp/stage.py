@@ -26,6 +26,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
     "topics": "clinnlp.stages.topics:TopicModel",
+    "deidentification": "clinnlp.stages.deidentification:Deidentifier",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }
@@ -56,6 +57,11 @@ class Stage:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or self.kind or type(self).__name__
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a stage that has `save` has something to save."""
+        return True
 
     def process(self, records: Sequence[Record]) -> None:
         """Fill in a batch of records, in place."""

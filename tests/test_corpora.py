@@ -31,6 +31,7 @@ KNOWN = [
     "notes",
     "ohsumed",
     "pneumoniamnist",
+    "presidio_synth",
     "tone",
 ]
 
@@ -288,6 +289,24 @@ def test_mts_dialog_gives_the_section_and_what_was_said(own: Callable[[str], Pat
     (folder / "MTS-Dialog-TrainingSet.csv").write_text("ID,section_text\n1,Rest.\n", encoding="utf-8")
     with pytest.raises(FormatError, match=r"TrainingSet\.csv, row 1: KeyError"):
         catalogue.load("mts_dialog")
+
+
+def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentification(own: Callable[[str], Path]) -> None:
+    folder = own("presidio_synth")
+    spans = [
+        {"entity_type": kind, "start_position": start, "end_position": end}
+        for kind, start, end in (("TITLE", 0, 3), ("PERSON", 4, 7), ("PERSON", 4, 13), ("GPE", 17, 20))
+    ]
+    rows = [{"full_text": "Mr. Ann Smith in Ulm", "template_id": i, "spans": spans} for i in range(6)]
+    for name in ("generated_large.json", "synth_dataset_v2.json"):
+        (folder / name).write_text(json.dumps(rows), encoding="utf-8")
+    found = catalogue.load("presidio_synth")
+    assert [record.id for record in found["devel"]] == ["generated_large-4", "synth_dataset_v2-4"]
+    assert [(e.label, e.text) for e in found["train"][0].identifiers] == [("PERSON", "Ann Smith"), ("ADDRESS", "Ulm")]
+    (folder / "generated_large.json").write_text('[{"full_text": "Ann"}]', encoding="utf-8")
+    with pytest.raises(FormatError, match=r"generated_large\.json: KeyError") as caught:
+        catalogue.load("presidio_synth")
+    assert "Ann" not in str(caught.value)
 
 
 def test_images_of_busi_carry_their_class_and_masks_are_left_out(own: Callable[[str], Path]) -> None:

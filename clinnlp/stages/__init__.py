@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinnlp.stages.cleaning import TextCleaner
+    from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.reports import ReportClassifier
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
+    "Deidentifier",
     "EntityExtractor",
     "ImageClassifier",
     "ReportClassifier",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Deidentifier": "deidentification",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
     "ReportClassifier": "reports",
