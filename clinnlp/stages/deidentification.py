@@ -15,7 +15,7 @@ from clinnlp.errors import CheckpointError, ClinNLPError, ConfigError, StageErro
 from clinnlp.record import Entity, Record
 from clinnlp.rules import check_rules
 from clinnlp.stages._identifiers.found import Found, merged
-from clinnlp.stages._identifiers.known import KNOWN, KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
 from clinnlp.stages._identifiers.sparing import is_spared, may_stay
@@ -66,7 +66,8 @@ class Deidentifier(EntityExtractor):
     mark : str
         What "redact" puts.
     known : sequence of str, optional
-        Keys of metadata, at any depth, whose values identify; by default those of `KNOWN`.
+        Keys of metadata, at any depth, whose values identify; by default those under
+        `metadata` in `rules/en/identifiers.yaml`: patient, name, doctor, mrn, phone, address, birth_date and others.
     languages : sequence of str
         Whose patterns are looked for.
     labels, head, window, overlap, batch_tokens, device
@@ -117,7 +118,7 @@ class Deidentifier(EntityExtractor):
         if mode not in MODES:
             raise ConfigError(f"unknown mode {mode!r}: give one of {', '.join(MODES)}")
         self.mode, self.mark = mode, mark
-        self.known = tuple(KNOWN if known is None else [known] if isinstance(known, str) else known)
+        self.known = None if known is None else (known,) if isinstance(known, str) else tuple(known)
         self.languages = tuple([languages] if isinstance(languages, str) else languages)
         for lang in self.languages:
             check_rules("identifiers", lang)
@@ -176,7 +177,7 @@ class Deidentifier(EntityExtractor):
             given["mode"] = self.mode
         if self.mark != "[REDACTED]":
             given["mark"] = self.mark
-        if self.known != tuple(KNOWN):
+        if self.known is not None:
             given["known"] = list(self.known)
         if self.languages != ("en", "zh"):
             given["languages"] = list(self.languages)

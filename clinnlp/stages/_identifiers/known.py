@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 from types import MappingProxyType
 from typing import Any
@@ -16,12 +17,7 @@ from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.words import rule, word_set
 
-__all__ = ["KNOWN", "KnownStrings", "known_values"]
-
-KNOWN: Mapping[str, str] = MappingProxyType(
-    {key: label for label, keys in rule("metadata").items() for key in keys.split()}
-)
-"""Keys of metadata whose values identify somebody, with the label of each."""
+__all__ = ["KnownStrings", "known_keys", "known_values"]
 
 _NAMES = ("PERSON", "DOCTOR")
 _PART = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
@@ -31,16 +27,34 @@ _CONFUSED = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "8": "b", "9": "
 _ONE_FORM = str.maketrans({"0": "o", "1": "i", "l": "i", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g"})
 
 
-def known_values(metadata: Mapping[str, Any], known: Collection[str]) -> list[tuple[str, str]]:
-    """Give the texts and numbers of metadata under the keys that identify, each with its label."""
-    wanted = {_key(key): key for key in known}
-    labels = {_key(key): label for key, label in KNOWN.items()}
+@cache
+def known_keys() -> Mapping[str, str]:
+    """Give the keys of metadata whose values identify somebody, with the label of each."""
+    return MappingProxyType({key: label for label, keys in rule("metadata").items() for key in keys.split()})
+
+
+@cache
+def _labels(known: tuple[str, ...] | None) -> dict[str, str]:
+    """Give the labels of keys, written as they are compared."""
+    labels = {_key(key): label for key, label in known_keys().items()}
+    return labels if known is None else {_key(key): labels.get(_key(key), "ID") for key in known}
+
+
+def known_values(metadata: Mapping[str, Any], known: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
+    """Give the texts and numbers of metadata under the keys that identify, each with its label.
+
+    Parameters
+    ----------
+    metadata : mapping
+    known : tuple of str, optional
+        The keys; by default those of `known_keys`.
+    """
+    labels = _labels(known)
 
     def walk(value: Any, label: str | None) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             for key, inner in value.items():
-                own = _key(str(key))
-                yield from walk(inner, labels.get(own, "ID") if own in wanted and label is None else label)
+                yield from walk(inner, labels.get(_key(str(key))) if label is None else label)
         elif isinstance(value, (list, tuple)):
             for inner in value:
                 yield from walk(inner, label)
@@ -105,7 +119,7 @@ class KnownStrings:
         """Take in the initial of a known name beside a part of one, such as in "J. Smith"."""
         if label not in _NAMES:
             return start, end, label
-        before = re.search(r"(?<![^\W_])([^\W\d_])\.?[ \t]?$", text[max(start - 5, 0) : start])
+        before = re.search(r"(?<![^\W_\u4e00-\u9fff])([^\W\d_])\.?[ \t]?$", text[max(start - 5, 0) : start])
         if before and _folded(before.group(1)) in self._initials and before.group(1).isupper():
             start -= len(before.group())
         after = re.match(r",?[ \t]([^\W\d_])(?![^\W_])\.?", text[end : end + 5])
