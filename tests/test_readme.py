@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
             8,
             ["out/course/head.safetensors", "out/why.html", "out/plots/confusion.png", "out/plots/reliability.png"],
         ),
+        ("docs/deidentification.md", 4, ["out/deid/pipeline.yaml"]),
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

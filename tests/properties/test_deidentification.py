@@ -124,7 +124,7 @@ def test_nothing_planted_survives(mode: str) -> None:
     stage = Deidentifier(mode=mode, key="secret")
 
     @given(notes())
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     def check_one(note: tuple[str, list[str], dict[str, str]]) -> None:
         text, planted, metadata = note
         record = stage(Record(text, metadata=metadata))
@@ -145,7 +145,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Deidentifier:
 
 
 @given(before=st.integers(0, 60), blank=st.sampled_from(BREAKS), case=cases)
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_a_name_that_only_the_head_knows_is_found_over_the_edges_of_windows(
     head: Deidentifier, before: int, blank: str, case: object
 ) -> None:

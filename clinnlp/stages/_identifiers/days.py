@@ -84,7 +84,8 @@ def _written(match: re.Match[str], text: str, new: datetime.date, first_is_day: 
     """Put the new numbers where the old ones stood."""
     groups = match.groupdict()
     padded = any((groups.get(name) or "").startswith("0") for name in ("a", "b", "mm", "d"))
-    padded = padded or match.group().isdigit()  # without anything between, all have two digits
+    if "y" in groups and match.start("y") == 0:  # as ISO 8601 has it, 2024-10-05
+        padded = all(len(groups.get(name) or "01") == 2 for name in ("mm", "d"))
     low, high = (new.day, new.month) if first_is_day else (new.month, new.day)
     numbers = {"mm": new.month, "d": new.day, "a": low, "b": high}
 

@@ -93,19 +93,26 @@ class _Read:
 
 
 def _spans(pattern: _Pattern, read: _Read) -> Iterator[tuple[int, int]]:
-    text = read.text
-    for match in pattern.engine.finditer(read.data):
-        low, high = match.span(pattern.group)
-        if low < 0:
-            continue
-        start, end = read.place(low), read.place(high)
-        if pattern.unless is not None and pattern.unless.match(read.data, match.end()):
-            continue
-        if pattern.lead and (lead := _lead().match(text[start : end - 2])) is not None:
-            start += lead.end()
-        span = _named(pattern, read, start, end) if pattern.name else (start, end)
-        if span is not None and (not pattern.check or _CHECKS[pattern.check](Candidate(text, *span))):
+    at = 0
+    while (match := pattern.engine.search(read.data, at)) is not None:
+        span = _span(pattern, read, match)
+        if span is not None:
             yield span
+        # What a check refused may hide another that begins inside it, such as a card's number behind a year.
+        at = match.start() + 1 if span is None and pattern.check else match.end()
+
+
+def _span(pattern: _Pattern, read: _Read, match: Any) -> tuple[int, int] | None:
+    low, high = match.span(pattern.group)
+    if low < 0 or (pattern.unless is not None and pattern.unless.match(read.data, match.end())):
+        return None
+    start, end = read.place(low), read.place(high)
+    if pattern.lead and (lead := _lead().match(read.text[start : end - 2])) is not None:
+        start += lead.end()
+    span = _named(pattern, read, start, end) if pattern.name else (start, end)
+    if span is None or (pattern.check and not _CHECKS[pattern.check](Candidate(read.text, *span))):
+        return None
+    return span
 
 
 def _named(pattern: _Pattern, read: _Read, start: int, end: int) -> tuple[int, int] | None:
