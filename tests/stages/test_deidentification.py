@@ -156,7 +156,7 @@ def test_a_head_finds_names_without_context_in_the_one_pass(lexicon: Path) -> No
     assert clean("word " * 700 + "Xanthe Okonkwo " + "word " * 700, checkpoint=lexicon).count("[NAME]") == 1
 
 
-def test_a_megabyte_takes_linear_time() -> None:
+def test_time_is_linear_in_the_length_of_a_note() -> None:
     note = f"{NOTE} BP 120/80, aspirin 81 mg daily for 3 days.\n"
     stage = Deidentifier()
 
@@ -166,9 +166,9 @@ def test_a_megabyte_takes_linear_time() -> None:
         return time.process_time() - began
 
     seconds(10)
-    few = seconds(2_000)
-    assert seconds(8_000) < 8 * few + 1
-    assert few < 20
+    few = seconds(500)
+    assert few < 10
+    assert seconds(2_000) < 8 * few + 1
 
 
 # Failures
