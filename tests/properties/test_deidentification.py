@@ -82,8 +82,8 @@ def notes(draw: st.DrawFn) -> tuple[str, list[str], dict[str, str]]:
         parts += draw(st.lists(st.sampled_from(FILLER), max_size=4))
         secret = draw(st.one_of(identifiers(), st.just(name)))
         secret = draw(cases)(secret)
-        for blank in re.findall(" ", secret):
-            secret = secret.replace(blank, draw(st.sampled_from(BREAKS)), 1)
+        first, *others = secret.split(" ")
+        secret = first + "".join(draw(st.sampled_from(BREAKS)) + other for other in others)
         parts.append(secret)
         planted.append(secret)
     parts += draw(st.lists(st.sampled_from(FILLER), max_size=4))
