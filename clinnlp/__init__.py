@@ -28,6 +28,7 @@ from clinnlp.stage import Stage, as_stage
 
 if TYPE_CHECKING:
     from clinnlp import corpora, stages
+    from clinnlp.dicom import deidentify_dicom
     from clinnlp.training.config import FitConfig
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "Value",
     "as_stage",
     "corpora",
+    "deidentify_dicom",
     "load",
     "stages",
 ]
@@ -62,6 +64,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"clinnlp.{name}")
     if name == "FitConfig":
         return import_module("clinnlp.training.config").FitConfig
+    if name == "deidentify_dicom":
+        return import_module("clinnlp.dicom").deidentify_dicom
     raise AttributeError(f"module 'clinnlp' has no attribute {name!r}")
 
 

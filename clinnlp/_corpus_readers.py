@@ -11,7 +11,7 @@ from typing import Any
 from clinnlp._assertion_corpora import read_bioscope, read_negex
 from clinnlp.errors import ClinNLPError, CorpusError, FormatError
 from clinnlp.formats import brat, iob
-from clinnlp.record import Image, Label, Record
+from clinnlp.record import Entity, Image, Label, Record
 
 __all__ = ["ALL_TYPES_READERS", "MACCROBAT_LABELS", "READERS"]
 
@@ -24,6 +24,27 @@ MACCROBAT_LABELS = {
     "Diagnostic_procedure": "Test",
     "Lab_value": "LabValue",
     "Biological_structure": "Anatomy",
+}
+
+# Of the labels of deidentification; a name is any person's, and what is no identifier in a note is left out.
+PRESIDIO_LABELS = {
+    "PERSON": "PERSON",
+    "ADDRESS": "ADDRESS",
+    "STREET_ADDRESS": "ADDRESS",
+    "LOCATION": "ADDRESS",
+    "GPE": "ADDRESS",
+    "ZIP_CODE": "ADDRESS",
+    "ORGANIZATION": "INSTITUTION",
+    "CREDIT_CARD": "ID",
+    "IBAN_CODE": "ID",
+    "US_DRIVER_LICENSE": "ID",
+    "PHONE_NUMBER": "PHONE",
+    "DATE_TIME": "DATE",
+    "EMAIL_ADDRESS": "EMAIL",
+    "US_SSN": "SSN",
+    "DOMAIN_NAME": "URL",
+    "IP_ADDRESS": "IP",
+    "AGE": "AGE",
 }
 
 Parts = dict[str, list[Record]]
@@ -117,6 +138,35 @@ def _pneumoniamnist(folder: Path) -> Parts:
     }
 
 
+def _presidio_synth(folder: Path) -> Parts:
+    found: Parts = {"train": [], "devel": []}
+    for name in ("generated_large.json", "synth_dataset_v2.json"):
+        path = _existing(folder, name)
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            made = [(int(row["template_id"]), _identified(row, f"{path.stem}-{i}")) for i, row in enumerate(rows)]
+        except (ValueError, KeyError, TypeError, ClinNLPError) as error:
+            raise FormatError(f"{path.name}: {type(error).__name__}: not a file of presidio-research") from None
+        for template, record in made:
+            found["devel" if template % 5 == 4 else "train"].append(record)
+    return found
+
+
+def _identified(row: Mapping[str, Any], name: str) -> Record:
+    """Make a record of a row, with the longest of identifiers that overlap."""
+    spans = [
+        Entity(one["start_position"], one["end_position"], PRESIDIO_LABELS[one["entity_type"]])
+        for one in row["spans"]
+        if one["entity_type"] in PRESIDIO_LABELS
+    ]
+    kept: list[Entity] = []
+    for span in sorted(spans, key=lambda e: (e.start - e.end, e.start)):
+        if all(span.end <= other.start or other.end <= span.start for other in kept):
+            kept.append(span)
+    kept.sort(key=lambda e: e.start)
+    return Record(row["full_text"], id=name, identifiers=kept, found={"identifiers"})
+
+
 def _notes(folder: Path) -> Parts:
     path = _existing(folder, "sample.jsonl")
     return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
@@ -177,7 +227,12 @@ READERS: dict[str, Reader] = {
     "notes": _notes,
     "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,
+<<<<<<< HEAD
     "reports": _written_parts,
     "tone": _written_parts,
+=======
+    "presidio_synth": _presidio_synth,
+    "tone": _tone,
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

@@ -102,7 +102,9 @@ def _save_encoders(
     """Write each encoder that several stages share; give by name the encoder and its entry in the file."""
     from clinnlp.encoders.saving import save_encoder
 
-    counts = Counter(id(stage.encoder) for stage in pipeline.stages.values() if hasattr(stage, "save_head"))
+    counts = Counter(
+        id(stage.encoder) for stage in pipeline.stages.values() if hasattr(stage, "save_head") and stage.has_weights
+    )
     shared = {
         id(s.encoder): s.encoder for s in pipeline.stages.values() if counts[id(s.encoder)] > (encoder_of is None)
     }
@@ -134,7 +136,7 @@ def _save_stage(stage: Stage, folder: Path, taken: set[str], dtype: str, encoder
         entry["encoder"] = encoders[id(stage.encoder)]
         entry["weights"] = _folder_name(stage.name, taken)
         stage.save_head(folder / entry["weights"], dtype)  # type: ignore[attr-defined]
-    elif hasattr(stage, "save"):
+    elif hasattr(stage, "save") and stage.has_weights:
         entry["weights"] = _folder_name(stage.name, taken)
         # A stage of one's own may know nothing of dtypes.
         stage.save(folder / entry["weights"], *([dtype] if dtype != "float32" else []))

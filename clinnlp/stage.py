@@ -29,7 +29,11 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
     "topics": "clinnlp.stages.topics:TopicModel",
+<<<<<<< HEAD
     "values": "clinnlp.stages.values:ValueExtractor",
+=======
+    "deidentification": "clinnlp.stages.deidentification:Deidentifier",
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }
@@ -60,6 +64,11 @@ class Stage:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or self.kind or type(self).__name__
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a stage that has `save` has something to save."""
+        return True
 
     def process(self, records: Sequence[Record]) -> None:
         """Fill in a batch of records, in place."""

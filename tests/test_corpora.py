@@ -36,7 +36,11 @@ KNOWN = [
     "notes",
     "ohsumed",
     "pneumoniamnist",
+<<<<<<< HEAD
     "reports",
+=======
+    "presidio_synth",
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "tone",
 ]
 
@@ -296,6 +300,7 @@ def test_mts_dialog_gives_the_section_and_what_was_said(own: Callable[[str], Pat
         catalogue.load("mts_dialog")
 
 
+<<<<<<< HEAD
 def test_negex_puts_the_condition_back_into_its_case_and_cuts_by_sentence(own: Callable[[str], Path]) -> None:
     rows = [
         ["line", "Condition", "sentence", "negation", "temporality", "experiencer"],
@@ -368,6 +373,24 @@ def test_the_written_assertions_are_counted_in_their_card() -> None:
         assert f"| {flag} | {sum(getattr(gold, flag) for gold in golds)} |" in card
     assert f"| none of them | {golds.count(Assertion())} |" in card
     assert len(records) == 300 == len({(r.text, r.entities[0].start) for r in records})
+=======
+def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentification(own: Callable[[str], Path]) -> None:
+    folder = own("presidio_synth")
+    spans = [
+        {"entity_type": kind, "start_position": start, "end_position": end}
+        for kind, start, end in (("TITLE", 0, 3), ("PERSON", 4, 7), ("PERSON", 4, 13), ("GPE", 17, 20))
+    ]
+    rows = [{"full_text": "Mr. Ann Smith in Ulm", "template_id": i, "spans": spans} for i in range(6)]
+    for name in ("generated_large.json", "synth_dataset_v2.json"):
+        (folder / name).write_text(json.dumps(rows), encoding="utf-8")
+    found = catalogue.load("presidio_synth")
+    assert [record.id for record in found["devel"]] == ["generated_large-4", "synth_dataset_v2-4"]
+    assert [(e.label, e.text) for e in found["train"][0].identifiers] == [("PERSON", "Ann Smith"), ("ADDRESS", "Ulm")]
+    (folder / "generated_large.json").write_text('[{"full_text": "Ann"}]', encoding="utf-8")
+    with pytest.raises(FormatError, match=r"generated_large\.json: KeyError") as caught:
+        catalogue.load("presidio_synth")
+    assert "Ann" not in str(caught.value)
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
 
 
 def test_images_of_busi_carry_their_class_and_masks_are_left_out(own: Callable[[str], Path]) -> None:

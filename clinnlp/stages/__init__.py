@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.assertion import AssertionDetector
     from clinnlp.stages.assertion_model import AssertionClassifier
     from clinnlp.stages.cleaning import TextCleaner
+    from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.reports import ReportClassifier
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
+<<<<<<< HEAD
     "AssertionClassifier",
     "AssertionDetector",
+=======
+    "Deidentifier",
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "EntityExtractor",
     "ImageClassifier",
     "ReportClassifier",
@@ -39,8 +44,12 @@ __all__ = [
 ]
 
 _MODULES = {
+<<<<<<< HEAD
     "AssertionClassifier": "assertion_model",
     "AssertionDetector": "assertion",
+=======
+    "Deidentifier": "deidentification",
+>>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
     "ReportClassifier": "reports",

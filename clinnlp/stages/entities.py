@@ -65,8 +65,8 @@ class EntityExtractor(EncoderStage):
     kind: ClassVar[str] = "entities"
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     in_config: ClassVar[tuple[str, ...]] = (TRANSITIONS,)
-    uses = ("cleaned", "tokens")
-    assigns = ("entities",)
+    uses: tuple[str, ...] = ("cleaned", "tokens")
+    assigns: tuple[str, ...] = ("entities",)
 
     def __init__(
         self,

@@ -129,7 +129,7 @@ def pipeline_card(pipeline: Pipeline, folder: Path, dtype: str = "float32") -> s
     if is_foreign(folder):
         return None
     stages = pipeline.stages.values()
-    learned: list[Any] = [stage for stage in stages if hasattr(stage, "saved_in")]
+    learned: list[Any] = [stage for stage in stages if hasattr(stage, "saved_in") and stage.has_weights]
     cards = {stage.name: _stage_card(stage, dtype, stage.fitted) for stage in learned}
     return _joined(pipeline.name, [(s.name, s.kind) for s in stages], pipeline.card, cards).text()
 

@@ -1,0 +1,288 @@
+"""Identifiers that a record's own metadata knows, found wherever the text has them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from clinnlp.stages._identifiers.found import Found
+from clinnlp.stages._identifiers.searched import searched
+from clinnlp.stages._identifiers.words import rule, word_set
+
+__all__ = ["KnownStrings", "known_keys", "known_values"]
+
+_NAMES = ("PERSON", "DOCTOR")
+_PART = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
+_WRAPPED = re.compile(r"[-\s]*[\r\n][-\s]*|[-'’.]")
+_HAN = re.compile("[\u4e00-\u9fff]")
+_CONFUSED = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g", "|": "il", "!": "il", "$": "s"}
+_ONE_FORM = str.maketrans({"0": "o", "1": "i", "l": "i", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g"})
+
+
+@cache
+def known_keys() -> Mapping[str, str]:
+    """Give the keys of metadata whose values identify somebody, with the label of each."""
+    return MappingProxyType({key: label for label, keys in rule("metadata").items() for key in keys.split()})
+
+
+@cache
+def _labels(known: tuple[str, ...] | None) -> dict[str, str]:
+    """Give the labels of keys, written as they are compared."""
+    labels = {_key(key): label for key, label in known_keys().items()}
+    return labels if known is None else {_key(key): labels.get(_key(key), "ID") for key in known}
+
+
+def known_values(metadata: Mapping[str, Any], known: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
+    """Give the texts and numbers of metadata under the keys that identify, each with its label.
+
+    Parameters
+    ----------
+    metadata : mapping
+    known : tuple of str, optional
+        The keys; by default those of `known_keys`.
+    """
+    labels = _labels(known)
+
+    def walk(value: Any, label: str | None) -> Iterator[tuple[str, str]]:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from walk(inner, labels.get(_key(str(key))) if label is None else label)
+        elif isinstance(value, (list, tuple)):
+            for inner in value:
+                yield from walk(inner, label)
+        elif label is not None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            yield str(value), label
+
+    return list(dict.fromkeys(walk(metadata, None)))
+
+
+def _key(name: str) -> str:
+    return "".join(char for char in name.lower() if char.isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Needle:
+    """Letters and digits to look for, with the places inside where parts of it meet."""
+
+    letters: str
+    seams: frozenset[int]
+    label: str
+    word: bool
+    """Whether it is a short common word, which is a name in capitals only."""
+
+
+class KnownStrings:
+    """What is known of one record, to be looked for in texts: in any letter case, over line ends, hyphens and blanks.
+
+    Each part of a name is looked for alone too, and the parts in any order; digits that a scanner puts for letters
+    count as the letters. A number of fewer than four digits is not looked for.
+
+    Parameters
+    ----------
+    values : iterable of (str, str)
+        As `known_values` gives them.
+    """
+
+    def __init__(self, values: Collection[tuple[str, str]]) -> None:
+        needles = [needle for value, label in values for needle in _needles(value, label)]
+        self._needles = sorted(set(needles), key=lambda n: (-len(n.letters), n.letters, n.label, n.word))
+        self._initials = {part[0] for value, label in values if label in _NAMES for part in _parts(value)}
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All that is looked for, in small letters without anything else."""
+        return frozenset(needle.letters for needle in self._needles)
+
+    def find(self, text: str) -> list[Found]:
+        """Give what is found, with offsets of the text."""
+        if not self._needles:
+            return []
+        view = searched(text)
+        read = _Letters(view.text)
+        found = [
+            self._with_initials(view.text, start, end, needle.label)
+            for needle in self._needles
+            for start, end in read.find(needle)
+        ]
+        spans = [(*view.to_source(start, end), label) for start, end, label in dict.fromkeys(found)]
+        return [Found(start, end, label, by="metadata") for start, end, label in spans]
+
+    def _with_initials(self, text: str, start: int, end: int, label: str) -> tuple[int, int, str]:
+        """Take in the initial of a known name beside a part of one, such as in "J. Smith"."""
+        if label not in _NAMES:
+            return start, end, label
+        before = re.search(r"(?<![^\W_\u4e00-\u9fff])([^\W\d_])\.?[ \t]?$", text[max(start - 5, 0) : start])
+        if before and _folded(before.group(1)) in self._initials and before.group(1).isupper():
+            start -= len(before.group())
+        after = re.match(r",?[ \t]([^\W\d_])(?![^\W_])\.?", text[end : end + 5])
+        if after and _folded(after.group(1)) in self._initials and after.group(1).isupper():
+            end += after.end()
+        return start, end, label
+
+
+class _Letters:
+    """A text without all that is no letter or digit, folded, and the way back to offsets."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        table = {char: _folded(char) for char in set(text)}
+        folded = [table[char] for char in text]
+        self.letters = "".join(folded)
+        self.confused = self.letters.translate(_ONE_FORM)
+        self.places = np.repeat(np.arange(len(text)), np.fromiter(map(len, folded), dtype=np.int64, count=len(text)))
+
+    def find(self, needle: _Needle) -> Iterator[tuple[int, int]]:
+        wanted = needle.letters
+        fuzzy = len(wanted) >= 4 and not wanted.isdigit()
+        where, looked = (self.confused, wanted.translate(_ONE_FORM)) if fuzzy else (self.letters, wanted)
+        at = where.find(looked)
+        while at >= 0:
+            stop = at + len(looked)
+            if (not fuzzy or self._alike(at, wanted)) and self._fits(needle, at, stop):
+                yield int(self.places[at]), int(self.places[stop - 1]) + 1
+            at = where.find(looked, at + 1)
+
+    def _alike(self, at: int, wanted: str) -> bool:
+        """Tell whether digits stand for letters, and no letter for another."""
+        own = self.letters[at : at + len(wanted)]
+        if own == wanted:
+            return True
+        same = sum(a == b for a, b in zip(own, wanted, strict=True))
+        return 2 * same >= len(wanted) and all(
+            a == b or b in _CONFUSED.get(a, "") or a in _CONFUSED.get(b, "") for a, b in zip(own, wanted, strict=True)
+        )
+
+    def _fits(self, needle: _Needle, at: int, stop: int) -> bool:
+        """Tell whether what lies between the letters, before and after lets them be the known string."""
+        text, places = self.text, self.places[at:stop]
+        first, last = int(places[0]), int(places[-1])
+        if last - first != len(places) - 1:
+            for i in np.flatnonzero(np.diff(places) > 1).tolist():
+                if not _may_part(text[places[i] + 1 : places[i + 1]], i + 1 in needle.seams, needle.letters):
+                    return False
+        if needle.word and not _capital_inside(text, first, last + 1):
+            return False
+        if _HAN.search(needle.letters) or (len(needle.seams) and len(needle.letters) >= 8):
+            return True
+        return _edge(text, first - 1, first) and _end(text, last, len(needle.letters))
+
+
+def _may_part(gap: str, seam: bool, letters: str) -> bool:
+    if seam:
+        return len(gap) <= 8
+    if any(char.isdigit() for char in letters):
+        return len(gap) <= 4
+    if ("-" in gap or len(letters) >= 3) and len(gap) <= 12 and _WRAPPED.fullmatch(gap):
+        return True
+    return len(letters) >= 5 and len(gap) <= 3
+
+
+def _kind(char: str) -> int:
+    return 1 if char.isalpha() else 2 if char.isdigit() else 0
+
+
+def _edge(text: str, before: int, after: int) -> bool:
+    """Tell whether a word starts here: there is no letter, or digit, of the same kind before it."""
+    if before < 0:
+        return True
+    left, right = text[before], text[after]
+    return _kind(left) != _kind(right) or (left.islower() and right.isupper()) or bool(_HAN.match(left))
+
+
+def _end(text: str, last: int, length: int) -> bool:
+    following = text[last + 1 : last + 3]
+    if not following or _kind(following[0]) != _kind(text[last]) or _HAN.match(following[0]):
+        return True
+    if text[last].islower() and following[0].isupper():
+        return True
+    return length >= 4 and following[0] in "sS" and (len(following) == 1 or not following[1].isalnum())
+
+
+def _capital_inside(text: str, start: int, end: int) -> bool:
+    """Tell whether a word is capitalised as a name is, and not because a sentence begins or all is in capitals."""
+    word = text[start:end]
+    if not word[0].isupper() or (word.isupper() and len(word) > 1):
+        return False
+    before = text[max(start - 4, 0) : start].rstrip(" \t")
+    return bool(before) and before[-1] not in ".!?\r\n:;•*-"
+
+
+def _folded(char: str) -> str:
+    """Give a letter without case and accents, a digit as it is, and nothing for any other sign."""
+    if not char.isalnum():
+        return "i" if char == "|" else ""
+    plain = unicodedata.normalize("NFKD", char)
+    return "".join(c for c in plain.casefold() if c.isalnum())
+
+
+def _parts(value: str) -> list[str]:
+    """Give the parts of a name that are looked for, without titles and particles."""
+    left_out = word_set("titles") | word_set("suffixes") | word_set("particles") | word_set("nobody")
+    pieces = [re.split(r"['’]", part) if part[0].islower() else [part] for part in _PART.findall(value)]
+    return [_fold(part) for piece in pieces for part in piece if len(_fold(part)) >= 2 and part.lower() not in left_out]
+
+
+def _fold(text: str) -> str:
+    return "".join(map(_folded, text))
+
+
+def _needles(value: str, label: str) -> Iterator[_Needle]:
+    value = searched(value).text
+    if label in _NAMES and not any(char.isdigit() for char in value):
+        yield from _name_needles(value, label)
+        return
+    pieces = [value]
+    if label == "ADDRESS":
+        pieces += [*re.split(r"[,\n;]", value), *re.findall(r"\b\d{5}(?:-\d{4})?\b", value)]
+    if label == "PHONE":
+        digits = re.sub(r"\D", "", value)
+        pieces += [digits[-length:] for length in (11, 10, 7) if len(digits) > length]
+    for piece in pieces:
+        parts = [_fold(part) for part in re.findall(r"[^\W_]+", piece)]
+        letters = "".join(parts)
+        least = 4 if label != "ADDRESS" else 5 if letters.isdigit() else 4
+        if len(letters) >= least and letters not in word_set("nobody"):
+            yield _Needle(letters, _seams(parts), label, False)
+
+
+def _name_needles(value: str, label: str) -> Iterator[_Needle]:
+    if _HAN.search(value):
+        yield from _chinese_needles(value, label)
+        return
+    every = [_fold(part) for part in _PART.findall(value)]
+    whole = "".join(every)
+    if len(whole) >= 2 and len(every) > 1:
+        yield _Needle(whole, _seams(every), label, False)
+    parts = _parts(value)
+    for count in (2, 3):
+        if len(parts) >= count and len(parts) <= 4:
+            for some in permutations(parts, count):
+                yield _Needle("".join(some), _seams(some), label, False)
+    for part in parts:
+        yield _Needle(part, frozenset(), label, len(part) <= 4 and part in word_set("common_words"))
+
+
+def _chinese_needles(value: str, label: str) -> Iterator[_Needle]:
+    name = "".join(_HAN.findall(value))
+    surnames = 2 if name[:2] in rule("double_surnames", "zh") else 1
+    if len(name) >= 2:
+        yield _Needle(name, frozenset(range(1, len(name))), label, False)
+    if len(name) - surnames >= 2:
+        yield _Needle(name[surnames:], frozenset(), label, False)
+
+
+def _seams(parts: Collection[str]) -> frozenset[int]:
+    """Give the places where parts meet."""
+    at, made = 0, []
+    for part in parts:
+        at += len(part)
+        made.append(at)
+    return frozenset(made[:-1])
