@@ -227,12 +227,8 @@ READERS: dict[str, Reader] = {
     "notes": _notes,
     "ohsumed": _ohsumed,
     "pneumoniamnist": _pneumoniamnist,
-<<<<<<< HEAD
+    "presidio_synth": _presidio_synth,
     "reports": _written_parts,
     "tone": _written_parts,
-=======
-    "presidio_synth": _presidio_synth,
-    "tone": _tone,
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

@@ -29,11 +29,8 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "vectors": "clinnlp.stages.vectors:VectorClassifier",
     "sentences": "clinnlp.stages.sentences:SentenceClassifier",
     "topics": "clinnlp.stages.topics:TopicModel",
-<<<<<<< HEAD
-    "values": "clinnlp.stages.values:ValueExtractor",
-=======
     "deidentification": "clinnlp.stages.deidentification:Deidentifier",
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
+    "values": "clinnlp.stages.values:ValueExtractor",
     "images": "clinnlp.stages.images:ImageClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }

@@ -36,11 +36,8 @@ KNOWN = [
     "notes",
     "ohsumed",
     "pneumoniamnist",
-<<<<<<< HEAD
-    "reports",
-=======
     "presidio_synth",
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
+    "reports",
     "tone",
 ]
 
@@ -300,7 +297,6 @@ def test_mts_dialog_gives_the_section_and_what_was_said(own: Callable[[str], Pat
         catalogue.load("mts_dialog")
 
 
-<<<<<<< HEAD
 def test_negex_puts_the_condition_back_into_its_case_and_cuts_by_sentence(own: Callable[[str], Path]) -> None:
     rows = [
         ["line", "Condition", "sentence", "negation", "temporality", "experiencer"],
@@ -373,7 +369,8 @@ def test_the_written_assertions_are_counted_in_their_card() -> None:
         assert f"| {flag} | {sum(getattr(gold, flag) for gold in golds)} |" in card
     assert f"| none of them | {golds.count(Assertion())} |" in card
     assert len(records) == 300 == len({(r.text, r.entities[0].start) for r in records})
-=======
+
+
 def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentification(own: Callable[[str], Path]) -> None:
     folder = own("presidio_synth")
     spans = [
@@ -390,7 +387,6 @@ def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentificatio
     with pytest.raises(FormatError, match=r"generated_large\.json: KeyError") as caught:
         catalogue.load("presidio_synth")
     assert "Ann" not in str(caught.value)
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
 
 
 def test_images_of_busi_carry_their_class_and_masks_are_left_out(own: Callable[[str], Path]) -> None:

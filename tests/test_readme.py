@@ -24,13 +24,10 @@ ROOT = Path(__file__).parents[1]
             8,
             ["out/course/head.safetensors", "out/why.html", "out/plots/confusion.png", "out/plots/reliability.png"],
         ),
-<<<<<<< HEAD
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
         ("docs/values.md", 4, []),
         ("docs/assertion.md", 5, ["out/assertion/head.safetensors"]),
-=======
         ("docs/deidentification.md", 4, ["out/deid/pipeline.yaml"]),
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

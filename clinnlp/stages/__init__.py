@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from clinnlp.stages.vectors import VectorClassifier
 
 __all__ = [
-<<<<<<< HEAD
     "AssertionClassifier",
     "AssertionDetector",
-=======
     "Deidentifier",
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "EntityExtractor",
     "ImageClassifier",
     "ReportClassifier",
@@ -44,12 +41,9 @@ __all__ = [
 ]
 
 _MODULES = {
-<<<<<<< HEAD
     "AssertionClassifier": "assertion_model",
     "AssertionDetector": "assertion",
-=======
     "Deidentifier": "deidentification",
->>>>>>> 7f4006235b0c10492bc820c7e1966a00b8c29eba
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
     "ReportClassifier": "reports",
