@@ -200,7 +200,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PipelineError(f"no {FILE} in {path.parent}: give a folder that Pipeline.save wrote") from None
+        mend = "give a folder that Pipeline.save wrote"
+        if (path.parent / "config.json").is_file():
+            mend = "a stage that was saved alone is loaded by its class, with from_pretrained"
+        raise PipelineError(f"no {FILE} in {path.parent}: {mend}") from None
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # PyYAML lets those of its converters through

@@ -21,8 +21,14 @@ ROOT = Path(__file__).parents[1]
         ),
         (
             "docs/reports.md",
-            8,
-            ["out/course/head.safetensors", "out/why.html", "out/plots/confusion.png", "out/plots/reliability.png"],
+            9,
+            [
+                "out/quick/head.safetensors",
+                "out/course/head.safetensors",
+                "out/why.html",
+                "out/plots/confusion.png",
+                "out/plots/reliability.png",
+            ],
         ),
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
         ("docs/values.md", 4, []),

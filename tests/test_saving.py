@@ -357,7 +357,9 @@ def test_no_code_in_a_file_is_run(tag: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_pipeline_is_an_error(tmp_path: Path) -> None:
-    refused(tmp_path, r"no pipeline\.yaml in")
+    refused(tmp_path, r"no pipeline\.yaml in .*: give a folder that Pipeline\.save wrote")
+    (tmp_path / "config.json").touch()
+    refused(tmp_path, r"no pipeline\.yaml in .*: a stage that was saved alone is loaded by its class")
     (tmp_path / "pipeline.yaml").mkdir()
     refused(tmp_path, r"pipeline\.yaml cannot be read: Is a directory")
 
