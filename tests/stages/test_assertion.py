@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -234,6 +236,15 @@ def test_capitals_make_no_difference() -> None:
     assert "".join(judged(note)) == "pnfnhpnh"
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Python's garbage collector looks at all objects again as they grow in number, which is not the stage's time."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 def test_time_is_linear_in_the_note() -> None:
     part = "No {fever}, {chills} or {rash} but {cough} and {pain} in 1999; mother has {gout}, possible {flu}. "
 
@@ -253,6 +264,7 @@ def test_time_is_linear_in_the_note() -> None:
     assert seconds(1000) < 15 * seconds(100)
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_one_sentence_without_an_end_is_linear_too() -> None:
     def seconds(copies: int) -> float:
         record = marked("no {fever} and {chills} " * copies, sentences=[Sentence(0, 1)])
