@@ -92,8 +92,8 @@ class VectorClassifier(ReportClassifier):
         """Give the settings of a `fit` without any."""
         from clinnlp.training.config import FitConfig
 
-        # Where a note may have any number of labels the rare ones are seldom given otherwise: macro F1 on MTSamples was
-        # 0.748 with classes that weigh the same, and 0.689 without.
+        # Where a note may have any number of labels the rare ones are seldom given otherwise: macro F1 on a fold of
+        # MTSamples was 0.748 with classes that weigh the same, and 0.689 without.
         return FitConfig(method="linear", class_weights="balanced" if self.multi_label else None)
 
     def fit(

