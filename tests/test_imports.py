@@ -80,7 +80,12 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 
 @pytest.mark.parametrize(
     ("module", "below"),
-    [("errors", ()), ("alignment", ("errors",)), ("record", ("errors", "alignment", "labels", "image"))],
+    [
+        ("errors", ()),
+        ("alignment", ("errors",)),
+        ("annotations", ("errors", "labels")),
+        ("record", ("errors", "alignment", "annotations", "labels", "image")),
+    ],
 )
 def test_imports_point_one_way(module: str, below: tuple[str, ...]) -> None:
     code = (
