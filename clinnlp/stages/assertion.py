@@ -172,6 +172,11 @@ class AssertionDetector(Stage):
         Scores
             "macro_f1" over the flags that occur, "micro_f1", "accuracy" (all flags right), "auroc", "ece", and
             "precision", "recall", "f1" and "support" of each flag in `per_label`.
+
+        Raises
+        ------
+        TrainingError
+            If no entity has an assertion.
         """
         from clinnlp.training.assertion import evaluate_rules
 

@@ -247,12 +247,11 @@ class AssertionClassifier(SpanStage):
 
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:
         """Give the gold of the entities that have some, and the probabilities that the stage finds for them."""
-        from clinnlp.training.assertion import gold_of
+        from clinnlp.training.assertion import gold_entities
 
-        items = [(record, *gold_of(record)) for record in records]
+        items = gold_entities(self, records)
         rows = [row for row, _ in self._judged([record for record, _, _ in items], [some for _, some, _ in items])]
-        gold = [names for _, _, some in items for names in some]
-        return gold, np.concatenate([np.empty((0, len(self.labels))), *rows])
+        return [names for _, _, some in items for names in some], np.concatenate(rows)
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit` and `Pipeline.fit`."""

@@ -146,3 +146,9 @@ def test_settings_and_checkpoints_that_do_not_fit_are_refused(base: Path, tmp_pa
     stage = AssertionDetector.from_base(base, **SIZES)
     with pytest.raises(TrainingError, match="no record has gold"):
         stage.fit([marked("no {gout}")])
+
+
+def test_records_without_gold_are_no_figures(model: AssertionClassifier) -> None:
+    for stage in (model, AssertionDetector()):
+        with pytest.raises(TrainingError, match="stage 'assertion': no entity has an assertion"):
+            stage.evaluate([bare(record) for record in gold(DEV[:3])])
