@@ -8,7 +8,6 @@ of test are those of data/test.yaml, which no frame made.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -22,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "notes"))  # the frames are in its language
 
 from notewriter.chance import Chance, Pool  # noqa: E402
+from notewriter.parts import write_parts  # noqa: E402
 from notewriter.templates import Choice, Node, Slot, fits, parse  # noqa: E402
 
 KINDS = (
@@ -237,17 +237,5 @@ def part_lines(part: str, seed: int) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
-def main() -> None:
-    """Read the arguments and write the three parts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=7, help="what decides all choices (default: 7)")
-    parser.add_argument("--output", type=Path, required=True, help="the folder of the files")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for part in ("train", "devel", "test"):
-        with (arguments.output / f"{part}.jsonl").open("w", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\n" for line in part_lines(part, arguments.seed))
-
-
 if __name__ == "__main__":
-    main()
+    write_parts(__doc__, part_lines)
