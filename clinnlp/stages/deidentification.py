@@ -348,6 +348,11 @@ class Deidentifier(EntityExtractor):
             "precision", "recall", "f1" of strict spans with their label; "removed", the share of gold identifiers
             that are replaced whole, under whatever label, the figure that privacy hangs on; and "needed", the share of
             what is replaced that shares text with gold. `per_label` has "removed" too.
+
+        Raises
+        ------
+        TrainingError
+            If no record has gold identifiers.
         """
         from clinnlp.training.identifiers import evaluate_identifiers
 

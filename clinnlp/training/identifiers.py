@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clinnlp.errors import TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.stages._identifiers.sparing import may_stay
 from clinnlp.training.config import FitConfig
@@ -41,6 +42,8 @@ def _evaluate_head(stage: Deidentifier, records: Sequence[Record]) -> Scores:
 def evaluate_identifiers(stage: Deidentifier, records: Gold, labels: Sequence[str] | None = None) -> Scores:
     """Compare what a stage finds with gold; see `Deidentifier.evaluate`."""
     gold = read_gold(records)
+    if not any(record.identifiers for record in gold):
+        raise TrainingError(f"stage {stage.name!r}: no record has gold identifiers to be judged by")
     bare = [copy.copy(record) for record in gold]
     for record in bare:
         record.identifiers = []

@@ -351,3 +351,8 @@ def test_a_run_gives_out_the_new_text_and_nothing_of_the_old(tmp_path: Path) -> 
     for secret in (SECRET, "Quarry", "Achterberg", "March 5", "867-5309", KEY):
         assert secret.encode() not in written
     assert b"Parkinson disease" in written
+
+
+def test_records_without_gold_are_no_figures() -> None:
+    with pytest.raises(TrainingError, match="no record has gold identifiers"):
+        Deidentifier().evaluate([Record("Seen on March 5, 2024.")])
