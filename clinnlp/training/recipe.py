@@ -25,6 +25,7 @@ from clinnlp.stages.vectors import VectorClassifier
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
+from clinnlp.training.planting import plant_identifiers
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
 from clinnlp.training.stages import fit_tasks
 
@@ -38,7 +39,9 @@ _STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit
 
 # What says which labels of a corpus or file are a stage's gold, and what they are called in it.
 _RELABEL = {"label_set", "names"}
-_WITHOUT_LABELS = {"entities", "topics"}
+_WITHOUT_LABELS = {"entities", "topics", "deidentification"}
+# The seed of identifiers that are planted into a corpus or file, as gold of a deidentification stage.
+_PLANTED = "plant_identifiers"
 
 
 @dataclass
@@ -73,7 +76,8 @@ def run(
         one's own by their place from the recipe's folder, `{file: notes.jsonl}` (see
         `clinnlp.formats.sources.read_all`), or a list of those. To any of them `label_set` gives the label set that is
         the stage's gold, where that has another name than the stage, and `names` what labels are called in the stage,
-        `{GENHX: history_of_present_illness}`. One with a `base` of its own is fitted alone, as its `fit` says (the
+        `{GENHX: history_of_present_illness}`; `plant_identifiers` is the seed of `plant_identifiers`, for the gold of
+        a deidentification stage. One with a `base` of its own is fitted alone, as its `fit` says (the
         fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
         windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
         own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
@@ -263,12 +267,14 @@ def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
     for part in ("train", "dev"):
         named = entry.get(part, [])
         for item in named if isinstance(named, list) else [named]:
-            if not isinstance(item, dict) or set(item) - _RELABEL not in ({"corpus", "part"}, {"file"}):
+            if not isinstance(item, dict) or set(item) - _RELABEL - {_PLANTED} not in ({"corpus", "part"}, {"file"}):
                 raise ConfigError(
                     f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, a file, as {{file: a}},"
                     " or a list"
                 )
-            _strings({key: value for key, value in item.items() if key != "names"}, f"{where}: {part}")
+            _strings({key: item[key] for key in item if key not in ("names", _PLANTED)}, f"{where}: {part}")
+            if not isinstance(item.get(_PLANTED, 0), int):
+                raise ConfigError(f"{where}: {part}: {_PLANTED} is a seed, a whole number")
             _strings(item.get("names"), f"{where}: names of {part}")
             if entry["stage"] in _WITHOUT_LABELS and (given := sorted(_RELABEL & set(item))):
                 raise ConfigError(f"{where}: {part} has {given[0]}, and the stage's gold is no label set: leave it out")
@@ -366,6 +372,8 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
                 told = f"the corpus {item['corpus']!r} has no part {item['part']!r}"
                 raise ConfigError(f"{told}: it has {', '.join(parts)}")
             found = parts[item["part"]]
+        if _PLANTED in item:
+            found = plant_identifiers(found, item[_PLANTED])
         records += [_relabelled(record, item, stage.name) for record in found] if _RELABEL & set(item) else found
     rules = [stage for stage in before if not hasattr(stage, "fit")]
     return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records

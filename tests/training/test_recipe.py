@@ -98,6 +98,7 @@ def test_another_folder_and_seed_may_be_named(written: Path) -> None:
         ({"dev": {"file": "a", "part": "b"}}, "dev is a corpus and a part of it"),
         ({"dev": {"corpus": "a", "part": "b", "names": ["c"]}}, "names of dev is a mapping of names to texts"),
         ({"dev": {"corpus": "a", "part": "b", "label_set": 3}}, "dev is a mapping of names to texts"),
+        ({"dev": {"corpus": "a", "part": "b", "plant_identifiers": "x"}}, "dev: plant_identifiers is a seed"),
         ({"dev": {"corpus": "a", "part": "b", "names": {"c": "d"}}}, "dev has names, and the stage's gold is no label"),
         ({"fit": {"lr": 1}}, "no setting 'lr'"),
         ({"oops": 1}, "unknown key 'oops'"),
@@ -128,6 +129,18 @@ def test_a_recipe_learns_from_files_of_the_users_own(written: Path, kind: str) -
     (theirs,) = run(recipe(written, fit=settings)).fitted
     assert (ours.train_records, len(ours.dev)) == (len(parts["train"]), len(parts["devel"]))
     assert ours.scores == theirs.scores
+
+
+def test_a_recipe_plants_identifiers_into_a_corpus(written: Path) -> None:
+    part = {"corpus": "maccrobat", "part": "train", "plant_identifiers": 3}
+    changes = {"stage": "deidentification", "labels": ["PERSON", "DOCTOR"], "train": part, "dev": part}
+    with pytest.raises(TrainingError, match="gold has entities of type"):  # of the many kinds that are planted
+        run(recipe(written, **changes))
+    kinds = ["PERSON", "DOCTOR", "ADDRESS", "INSTITUTION", "PROFESSION", "DATE", "AGE", "PHONE", "MRN", "ID"]
+    kinds += ["EMAIL", "SSN", "URL"]
+    (fitted,) = run(recipe(written, **{**changes, "labels": kinds})).fitted
+    assert fitted.dev
+    assert all(record.identifiers for record in fitted.dev if "He took" not in record.text)
 
 
 def test_a_file_of_a_recipe_with_a_row_that_is_no_record_is_refused(written: Path) -> None:

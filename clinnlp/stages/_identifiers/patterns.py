@@ -187,6 +187,14 @@ def _no_stops(one: Candidate) -> bool:
     return not any(word.lower() in word_set("not_names") for word in re.findall(r"[^\W\d_]+", one.found))
 
 
+def _is_work(one: Candidate) -> bool:
+    """Refuse what is no work, and words of a sentence before one."""
+    *before, last = re.findall(r"[^\W\d_]+(?:['\-][^\W\d_]+)*", one.found.lower())
+    return last not in word_set("no_work") and not any(
+        word in word_set("not_names") or word in word_set("no_work") for word in before
+    )
+
+
 def _street(one: Candidate) -> bool:
     """Refuse a sentence that happens to lead from a number to a road."""
     words = re.findall(r"[^\W\d_]+", one.found)[:3]
@@ -197,4 +205,4 @@ def _not_generic(one: Candidate) -> bool:
     return one.found not in rule("generic", "zh")
 
 
-_CHECKS = {**CHECKS, "free_of_stops": _no_stops, "street": _street, "not_generic": _not_generic}
+_CHECKS = {**CHECKS, "free_of_stops": _no_stops, "street": _street, "work": _is_work, "not_generic": _not_generic}
