@@ -88,6 +88,10 @@ class Stage:
         """Give a digest of what `save` writes that is no network's weights, or None: it tells runs apart."""
         return None
 
+    def secret_digest(self) -> str | None:
+        """Give a keyed digest of a secret that decides what comes out and is not saved, or None: it tells runs apart."""
+        return None
+
     @classmethod
     def load(cls, config: Mapping[str, Any], folder: Path | None = None) -> Stage:
         """Make the stage from what `config` gave and, for one with weights, the folder they were saved in."""

@@ -15,6 +15,7 @@ from clinnlp.errors import CheckpointError, ClinNLPError, ConfigError, StageErro
 from clinnlp.record import Entity, Record
 from clinnlp.rules import check_rules
 from clinnlp.stages._identifiers.found import Found, merged
+from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
@@ -143,17 +144,25 @@ class Deidentifier(EntityExtractor):
             raise ConfigError("the key must be a text or bytes, and not empty")
         self._key = key.encode() if isinstance(key, str) else key
 
+    def _found_key(self) -> bytes:
+        return self._key or os.environ.get(KEY_VARIABLE, "").encode()
+
     def _secret(self) -> bytes | None:
         """Give the key that the mode needs."""
         if self.mode not in KEYED:
             return None
-        found = self._key or os.environ.get(KEY_VARIABLE, "").encode()
+        found = self._found_key()
         if not found:
             raise ConfigError(
                 f"stage {self.name!r}: the mode {self.mode!r} needs a key:"
                 f" set nlp[{self.name!r}].key = ... or the environment variable {KEY_VARIABLE}"
             )
         return found
+
+    def secret_digest(self) -> str | None:
+        """Give what tells one key from another, so that no run goes on with a second key; None without one."""
+        found = self._found_key()
+        return Keyed(found).token("which key is this") if found and self.mode in KEYED else None
 
     @property
     def has_weights(self) -> bool:

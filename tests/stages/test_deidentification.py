@@ -353,6 +353,19 @@ def test_a_run_gives_out_the_new_text_and_nothing_of_the_old(tmp_path: Path) -> 
     assert b"Parkinson disease" in written
 
 
+def test_a_run_does_not_go_on_with_another_key(tmp_path: Path) -> None:
+    source = tmp_path / "notes.jsonl"
+    source.write_text("".join(f'{{"text": "Seen 3/{day}/24."}}\n' for day in range(1, 5)), encoding="utf-8")
+    stage = Deidentifier(mode="surrogate", key="correct horse")
+    nlp = Pipeline([stage])
+    for _ in range(2):  # with the same key it goes on
+        nlp.process(source, tmp_path / "out", part_size=2)
+    assert b"correct horse" not in (tmp_path / "out" / "journal.jsonl").read_bytes()
+    stage.key = "another"
+    with pytest.raises(PipelineError, match=r"stages\.deidentification\.secret"):
+        nlp.process(source, tmp_path / "out", part_size=2)
+
+
 def test_records_without_gold_are_no_figures() -> None:
     with pytest.raises(TrainingError, match="no record has gold identifiers"):
         Deidentifier().evaluate([Record("Seen on March 5, 2024.")])
