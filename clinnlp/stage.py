@@ -89,7 +89,7 @@ class Stage:
         return None
 
     def secret_digest(self) -> str | None:
-        """Give a keyed digest of a secret that decides what comes out and is not saved, or None: it tells runs apart."""
+        """Give a keyed digest of an unsaved secret that decides what comes out, or None: it tells runs apart."""
         return None
 
     @classmethod
