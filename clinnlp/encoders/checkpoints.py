@@ -19,6 +19,7 @@ __all__ = [
     "ENCODER_SETTINGS",
     "HEAD_FILE",
     "PIPELINE_FILE",
+    "base_settings",
     "check_form",
     "find_checkpoint",
     "find_head",
@@ -77,6 +78,31 @@ def find_checkpoint(base: str | Path) -> str:
         f"no checkpoint {text!r}: it is no folder, no installed package and none of the shipped pipelines"
         f" ({', '.join(shipped_names())}); a Hub id has the form owner/name"
     )
+
+
+def base_settings(base: str | Path) -> dict[str, Any]:
+    """Give the windows of a shipped or saved pipeline's encoder, which a new head on it needs to read in its pass.
+
+    Parameters
+    ----------
+    base : str or Path
+        As for `find_checkpoint`.
+
+    Returns
+    -------
+    dict
+        Settings of `TextEncoder`; empty where the base is no pipeline.
+    """
+    folder = (shipped_pipeline(base) if isinstance(base, str) else None) or Path(base)
+    if (folder / "config.json").is_file() or not (folder / PIPELINE_FILE).is_file():
+        return {}
+    document = _read_pipeline(folder)
+    if encoders := document.get("encoders"):
+        found = saved_encoder(document, next(iter(encoders)), folder)
+    else:
+        chosen = _in_folder(folder).name
+        found = next((one.get("config") or {} for one in document["stages"] if one.get("weights") == chosen), {})
+    return {name: found[name] for name in ENCODER_SETTINGS if name in found}
 
 
 def find_head(checkpoint: str | Path, kind: str, name: str | None = None) -> tuple[str, str | None, dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, check_form, find_checkpoint, find_head
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, base_settings, check_form, find_checkpoint, find_head
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.loading import load_config, load_model
 from clinnlp.encoders.text import TextWindows, check_sizes
@@ -107,9 +107,14 @@ class EncoderStage(LearningStage):
     def _form(cls) -> str:
         return cls.auto_class.removeprefix("AutoModel") or cls.head_form
 
-    @staticmethod
-    def _base(base: str | Path | TextEncoder) -> str | TextEncoder:
-        return base if isinstance(base, TextEncoder) else find_checkpoint(base)
+    @classmethod
+    def _on_base(cls, base: str | Path | TextEncoder, **options: Any) -> Self:
+        """Make a stage with a new head; on a pipeline's encoder it has the pipeline's windows, unless others are given."""
+        if isinstance(base, TextEncoder):
+            return cls(base, **options)
+        checkpoint = find_checkpoint(base)
+        settings = {} if {"window", "overlap"} & set(options) else base_settings(base)
+        return cls(checkpoint, **{**settings, **options})
 
     @classmethod
     def load(

@@ -142,7 +142,7 @@ class LabellingStage(EncoderStage):
         CheckpointError
             If there is no such base.
         """
-        return cls(cls._base(base), labels=labels, name=name, multi_label=multi_label, **options)
+        return cls._on_base(base, labels=labels, name=name, multi_label=multi_label, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
         return ("threshold", "abstain")

@@ -155,7 +155,7 @@ class AssertionClassifier(SpanStage):
         """
         if unknown := [label for label in labels if label not in FLAGS]:
             raise ConfigError(f"an assertion has no flag {unknown[0]!r}: labels are {', '.join(FLAGS)}")
-        return cls(cls._base(base), labels=labels, name=name, method=method, **options)
+        return cls._on_base(base, labels=labels, name=name, method=method, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
         return ("threshold", "method", "lang", "rules", "overwrite")

@@ -141,7 +141,7 @@ class TopicModel(EncoderStage):
         CheckpointError
             If there is no such base.
         """
-        return cls(cls._base(base), topics=topics, name=name, **options)
+        return cls._on_base(base, topics=topics, name=name, **options)
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, name: str | None = None, **options: Any) -> TopicModel:
