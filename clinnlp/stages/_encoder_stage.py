@@ -109,7 +109,7 @@ class EncoderStage(LearningStage):
 
     @classmethod
     def _on_base(cls, base: str | Path | TextEncoder, **options: Any) -> Self:
-        """Make a stage with a new head; on a pipeline's encoder it has the pipeline's windows, unless others are given."""
+        """Make a stage with a new head; on the encoder of a pipeline it has its windows, unless others are given."""
         if isinstance(base, TextEncoder):
             return cls(base, **options)
         checkpoint = find_checkpoint(base)
