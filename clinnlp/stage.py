@@ -32,6 +32,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "deidentification": "clinnlp.stages.deidentification:Deidentifier",
     "values": "clinnlp.stages.values:ValueExtractor",
     "images": "clinnlp.stages.images:ImageClassifier",
+    "fusion": "clinnlp.stages.multimodal:MultimodalClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }
 

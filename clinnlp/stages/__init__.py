@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
     from clinnlp.stages.images import ImageClassifier
+    from clinnlp.stages.multimodal import MultimodalClassifier
     from clinnlp.stages.reports import ReportClassifier
     from clinnlp.stages.rules import RuleMatcher
     from clinnlp.stages.sections import SectionDetector
@@ -28,6 +29,7 @@ __all__ = [
     "Deidentifier",
     "EntityExtractor",
     "ImageClassifier",
+    "MultimodalClassifier",
     "ReportClassifier",
     "RuleMatcher",
     "SectionDetector",
@@ -46,6 +48,7 @@ _MODULES = {
     "Deidentifier": "deidentification",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
+    "MultimodalClassifier": "multimodal",
     "ReportClassifier": "reports",
     "RuleMatcher": "rules",
     "SectionDetector": "sections",

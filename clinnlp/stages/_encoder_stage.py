@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, base_settings, check_form, find_checkpoint, find_head
 from clinnlp.encoders.encoder import TextEncoder
@@ -18,6 +20,7 @@ from clinnlp.stages._learning_stage import LearningStage
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from transformers import PretrainedConfig, PreTrainedModel
     from typing_extensions import Self
 
@@ -207,6 +210,19 @@ class EncoderStage(LearningStage):
         from clinnlp.encoders.model_heads import head_logits
 
         return head_logits(self.head, states, mask)
+
+    def _pooled(self, texts: Sequence[str], width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Average what the head gives for the windows of each text, shape (texts, width); tell which have no word."""
+        pooled = np.zeros((len(texts), width))
+        weights = np.zeros(len(texts))
+        for number, item in enumerate(self.encoder.read(texts, self)):
+            for window, output in zip(item.windows, item.outputs[self], strict=True):
+                share = window.keep_end - window.keep_start
+                pooled[number] += share * output
+                weights[number] += share
+        empty = weights == 0
+        pooled[~empty] /= weights[~empty, None]
+        return pooled, empty
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of the head for a padded batch, with encoder and head as they are."""

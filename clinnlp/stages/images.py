@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
-__all__ = ["ImageClassifier"]
+__all__ = ["ImageClassifier", "batches", "read_images"]
 
 
 class ImageClassifier(LearningStage):
@@ -286,12 +286,7 @@ class ImageClassifier(LearningStage):
         ImageError
             If one cannot be decoded.
         """
-        for number, image in enumerate(images):
-            try:
-                pixels = image.pixels()
-            except ImageError as error:
-                raise ImageError(f"image {number}: {error}") from None
-            yield resize(self.processor, pixels)
+        return read_images(images, self.processor)
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
@@ -307,7 +302,7 @@ class ImageClassifier(LearningStage):
 
         model = self.model
         logits = [np.empty((0, len(self.labels)), dtype=np.float32)]
-        for some in _batches(resized, self.batch_size):
+        for some in batches(resized, self.batch_size):
             inputs = model_inputs(self.processor, some).to(model.device)
             with torch.inference_mode(), enough_memory("batch_size", self.batch_size):
                 logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
@@ -360,7 +355,17 @@ class ImageClassifier(LearningStage):
         return save_checkpoint(self.model, self.processor, folder, dtype, card=card)
 
 
-def _batches(
+def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.uint8]]:
+    """Decode pictures one by one, and bring each to the size that a processor says; see `ImageClassifier.read`."""
+    for number, image in enumerate(images):
+        try:
+            pixels = image.pixels()
+        except ImageError as error:
+            raise ImageError(f"image {number}: {error}") from None
+        yield resize(processor, pixels)
+
+
+def batches(
     items: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]], size: int
 ) -> Iterator[list[NDArray[np.uint8]]]:
     """Group pictures; where shapes differ, as a processor may keep proportions, one shape to a group."""
