@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from clinnlp.explanation import HeatMap
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
@@ -307,6 +308,48 @@ class ImageClassifier(LearningStage):
             with torch.inference_mode(), enough_memory("batch_size", self.batch_size):
                 logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
         return np.concatenate(logits)
+
+    def explain(self, records: Record | Sequence[Record], label: str | None = None) -> list[list[HeatMap]]:
+        """Tell where in its pictures a label was seen, in the coordinates of each picture as it was given.
+
+        Parameters
+        ----------
+        records : Record, or a sequence of them
+            Nothing is written into them.
+        label : str, optional
+            By default the one that is most probable, of each picture.
+
+        Returns
+        -------
+        list of list of HeatMap
+            One a record, of one a picture; see `clinnlp.encoders.heat_maps.class_activation`. Of an ensemble it is that
+            of the first.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such label.
+        ImageError
+            If a picture cannot be decoded.
+        """
+        if label is not None and label not in self.labels:
+            raise ConfigError(f"stage {self.name!r} has no label {label!r}: its labels are {', '.join(self.labels)}")
+        given = [records] if isinstance(records, Record) else records
+        return [[self._heat_map(record, i, label) for i in range(len(record.images))] for record in given]
+
+    def _heat_map(self, record: Record, number: int, label: str | None) -> HeatMap:
+        from clinnlp.encoders.heat_maps import class_activation, to_original
+        from clinnlp.explanation import HeatMap
+
+        pixels = record.images[number].pixels()
+        (read,) = self.read([record.images[number]])
+        (scores,) = self.predict([read])
+        chosen = int(scores.argmax()) if label is None else self.labels.index(label)
+        inputs = model_inputs(self.processor, [read]).to(self.model.device)
+        values, _ = class_activation(self.model, inputs, chosen)
+        height, width, _ = pixels.shape
+        values = to_original(values, self.processor, height, width, (read.shape[1], read.shape[2]))
+        return HeatMap(record.id, number, self.labels[chosen], float(scores[chosen]), values, pixels, "LayerCAM")
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of a batch of pixels."""
