@@ -21,6 +21,7 @@ __all__ = [
     "Fusion",
     "FusionHead",
     "FusionWithImages",
+    "LastLayer",
     "image_features",
     "image_width",
     "new_image_network",
@@ -166,6 +167,28 @@ class FusionWithImages(nn.Module):
     def last_layer(self) -> nn.Linear:
         """Give the layer that a temperature divides."""
         return self.fusion.classifier
+
+
+class LastLayer(nn.Module):
+    """The last layer of an image classifier, on what it reads: it is fitted alone where the network is frozen.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        Image classifier.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.layer, self.config = _last_layer(network), network.config
+
+    def forward(self, features: torch.Tensor) -> TokenClassifierOutput:
+        """Give the logits of what `image_features` gave, shape (pictures, labels)."""
+        return TokenClassifierOutput(logits=self.layer(features))
+
+    def last_layer(self) -> nn.Linear:
+        """Give the layer that a temperature divides."""
+        return self.layer  # type: ignore[no-any-return]
 
 
 class FusionHead(LabelledVectorHead):

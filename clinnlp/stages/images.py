@@ -23,6 +23,7 @@ from clinnlp.encoders.heads import (
 )
 from clinnlp.encoders.images import load_image_processor, model_inputs, new_image_processor, resize, small_network
 from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pick_device
+from clinnlp.encoders.views import Views, check_views
 from clinnlp.errors import CheckpointError, ConfigError, ImageError
 from clinnlp.image import Image
 from clinnlp.record import Record
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from clinnlp.training.task import HeadTask
 
 __all__ = ["ImageClassifier", "batches", "read_images"]
+
+_VIEWS_OF_EACH = 2
 
 
 class ImageClassifier(LearningStage):
@@ -67,6 +70,9 @@ class ImageClassifier(LearningStage):
         Height and width in pixels that the small network reads; 28 by default.
     batch_size : int
         Pictures that go through the network at once.
+    views : sequence of str
+        Names of `clinnlp.encoders.views.VIEWS`: each picture is also read in two of each, the same two always, and
+        the probabilities are averaged (test-time augmentation).
     device : str, optional
         Such as `"cpu"` or `"cuda:1"`; by default the GPU where there is one.
 
@@ -88,6 +94,7 @@ class ImageClassifier(LearningStage):
         name: str | None = None,
         image_size: int | None = None,
         batch_size: int = 32,
+        views: Sequence[str] = (),
         device: str | None = None,
     ) -> None:
         super().__init__(name)
@@ -100,6 +107,7 @@ class ImageClassifier(LearningStage):
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.image_size = 28 if image_size is None else image_size
         self.batch_size = batch_size
+        self.views = check_views(views, f"stage {self.name!r}: views", labels or ())
         self.device = device
         self.head_changed = labels is not None
         self._new_labels = None if labels is None else check_labels(labels, 2, self.name)
@@ -165,7 +173,8 @@ class ImageClassifier(LearningStage):
     def config(self) -> dict[str, Any]:
         """Give the settings that differ from the defaults."""
         default = inspect.signature(type(self).__init__).parameters["batch_size"].default
-        return {} if self.batch_size == default else {"batch_size": self.batch_size}
+        own = {} if self.batch_size == default else {"batch_size": self.batch_size}
+        return {**own, "views": list(self.views)} if self.views else own
 
     @property
     def labels(self) -> list[str]:
@@ -291,10 +300,14 @@ class ImageClassifier(LearningStage):
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
-        if not self.members:
+        if not self.members and not self.views:
             return probabilities(self.logits(resized), multi_label=False)
         pictures = list(resized)
-        scores = [probabilities(one.logits(pictures), multi_label=False) for one in (self, *self.members)]
+        scores = [
+            probabilities(one.logits(view), multi_label=False)
+            for one in (self, *self.members)
+            for view in _views(pictures, one.views)
+        ]
         return np.mean(scores, axis=0)  # type: ignore[no-any-return]
 
     def logits(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -406,6 +419,17 @@ def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.
         except ImageError as error:
             raise ImageError(f"image {number}: {error}") from None
         yield resize(processor, pixels)
+
+
+def _views(
+    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> Iterator[Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]]:
+    """Give the pictures as they are, and in two views of each name."""
+    yield pictures
+    for name in names:
+        made = Views([name])
+        for seed in range(_VIEWS_OF_EACH):
+            yield (made(picture, seed) for picture in pictures)
 
 
 def batches(
