@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import TokenClassifierOutput
 
+from clinnlp.encoders.courses import CourseEncoder
 from clinnlp.encoders.own_heads import LabelledVectorHead
 from clinnlp.encoders.variables import variables_from
 from clinnlp.errors import CheckpointError
@@ -20,7 +21,7 @@ __all__ = [
     "FUSION",
     "Fusion",
     "FusionHead",
-    "FusionWithImages",
+    "FusionWithParts",
     "LastLayer",
     "image_features",
     "image_width",
@@ -128,23 +129,30 @@ def _some_hidden(present: torch.Tensor) -> torch.Tensor:
     return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
 
-class FusionWithImages(nn.Module):
-    """A fusion and the network of its images, which are fitted together.
+class FusionWithParts(nn.Module):
+    """A fusion and what is fitted with it: the network of its images, and the encoder of courses.
 
     Parameters
     ----------
-    images : PreTrainedModel
-        Image classifier.
+    images : PreTrainedModel or None
+        Image classifier; None where its vectors stay as they are.
+    course : CourseEncoder or None
     fusion : Fusion
     """
 
-    def __init__(self, images: Any, fusion: Fusion) -> None:
+    def __init__(self, images: Any, course: CourseEncoder | None, fusion: Fusion) -> None:
         super().__init__()
-        self.images, self.fusion = images, fusion
-        self.config = images.config
+        self.images, self.course, self.fusion = images, course, fusion
 
     def forward(
-        self, present: torch.Tensor, pixels: torch.Tensor, owners: torch.Tensor, **vectors: torch.Tensor
+        self,
+        present: torch.Tensor,
+        pixels: torch.Tensor | None = None,
+        owners: torch.Tensor | None = None,
+        events: torch.Tensor | None = None,
+        days: torch.Tensor | None = None,
+        there: torch.Tensor | None = None,
+        **vectors: torch.Tensor,
     ) -> TokenClassifierOutput:
         """Give the logits, shape (records, labels).
 
@@ -154,15 +162,21 @@ class FusionWithImages(nn.Module):
         pixels : Tensor of float, shape (pictures, 3, height, width)
         owners : Tensor of int64, shape (pictures,)
             Whose each picture is.
+        events, days, there : Tensor
+            As for `CourseEncoder`.
         **vectors : Tensor of float, shape (records, width of the modality)
             Those of the other modalities.
         """
-        made = torch.zeros((len(present), image_width(self.images)), device=present.device)
-        if len(pixels):
-            found = image_features(self.images, pixels).to(made)
-            counts = torch.bincount(owners, minlength=len(present)).clamp(min=1)[:, None]
-            made = made.index_add(0, owners, found) / counts
-        return self.fusion(present, **vectors, images=made)
+        if pixels is not None and owners is not None:
+            made = torch.zeros((len(present), image_width(self.images)), device=present.device)
+            if len(pixels):
+                found = image_features(self.images, pixels).to(made)
+                counts = torch.bincount(owners, minlength=len(present)).clamp(min=1)[:, None]
+                made = made.index_add(0, owners, found) / counts
+            vectors["images"] = made
+        if self.course is not None and events is not None:
+            vectors["course"] = self.course(events, days, there)
+        return self.fusion(present, **vectors)
 
     def last_layer(self) -> nn.Linear:
         """Give the layer that a temperature divides."""
@@ -192,13 +206,16 @@ class LastLayer(nn.Module):
 
 
 class FusionHead(LabelledVectorHead):
-    """A `Fusion` with the network of its images, on a text encoder whose mean states are the text's vector.
+    """A `Fusion` with the network of its images and the encoder of courses, on a text encoder.
+
+    The mean of the text encoder's states is the vector of a text, and of an event.
 
     Parameters
     ----------
     config : PretrainedConfig
-        Of the encoder, with the labels of the head, and under `clinnlp_fusion`: `way`, `width`, `variables` and
-        `images`, the configuration and the processor of an image classifier, or None.
+        Of the encoder, with the labels of the head, and under `clinnlp_fusion`: `way`, `width`, `variables`, `events`,
+        the key of the events of a course or None, and `images`, the configuration and the processor of an image
+        classifier or None.
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -210,8 +227,11 @@ class FusionHead(LabelledVectorHead):
         if plan["images"] is not None:
             self.images = new_image_network(plan["images"]["config"])
             widths["images"] = image_width(self.images)
-        variables = variables_from(plan["variables"])
-        if variables:
+        self.course = None
+        if plan.get("events"):
+            self.course = CourseEncoder(config.hidden_size, plan["width"])
+            widths["course"] = 2 * plan["width"]
+        if variables := variables_from(plan["variables"]):
             widths["metadata"] = sum(variable.width for variable in variables)
         self.fusion = Fusion(widths, len(config.id2label or {}), plan["way"], plan["width"])
 

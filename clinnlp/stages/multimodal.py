@@ -1,10 +1,9 @@
-"""MultimodalClassifier: labels of a record from its text, its images and its metadata together."""
+"""MultimodalClassifier: labels of a record from its text, images, metadata and course together."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import probabilities, rank
-from clinnlp.encoders.images import load_image_processor_dict, model_inputs
+from clinnlp.encoders.images import load_image_processor_dict
 from clinnlp.encoders.variables import encode_variables, variables_from
 from clinnlp.errors import ConfigError
 from clinnlp.record import Record
@@ -21,53 +20,30 @@ from clinnlp.stages._labelling import LabellingStage
 from clinnlp.stages.images import ImageClassifier
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
     from transformers import PretrainedConfig
     from typing_extensions import Self
 
     from clinnlp.encoders.fusion import FusionHead
+    from clinnlp.encoders.modalities import Course, Modalities
     from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
 
-__all__ = ["MODALITIES", "Modalities", "MultimodalClassifier"]
+__all__ = ["MultimodalClassifier"]
 
-MODALITIES = ("text", "images", "metadata")
 _WAYS = ("gated", "late")
 _BATCH = 32
 
 
-@dataclass
-class Modalities:
-    """What records have, as vectors.
-
-    Parameters
-    ----------
-    present : ndarray of bool, shape (records, modalities)
-        In the order of the head's modalities.
-    vectors : dict of str to ndarray of float32, shape (records, width)
-        By modality; zeros where a record does not have it.
-    """
-
-    present: NDArray[np.bool_]
-    vectors: dict[str, NDArray[np.float32]]
-
-    def part(self, rows: Sequence[int] | slice = slice(None)) -> dict[str, torch.Tensor]:
-        """Give what the fusion takes of some of the records."""
-        import torch
-
-        made = {name: torch.from_numpy(np.ascontiguousarray(given[rows])) for name, given in self.vectors.items()}
-        return {"present": torch.from_numpy(np.ascontiguousarray(self.present[rows])), **made}
-
-
 class MultimodalClassifier(LabellingStage):
-    """Classify records by text, images and metadata together, whichever of them there are.
+    """Classify records by text, images, metadata and course together, whichever of them there are.
 
     The vector of the text is that of a `VectorClassifier`: the mean of the encoder's states over the whole note, in the
     pass that other stages share. Images are read by the network of an `ImageClassifier`, and the mean of their vectors
-    is taken. Metadata are numbers and categories, such as age, sex, mutations and measured values. What is there is
-    fused, as `clinnlp.encoders.fusion.Fusion` says.
+    is taken. Metadata are numbers and categories, such as age, sex, mutations and measured values. A course is what
+    happened to the patient before, such as earlier diagnoses or notes: a small transformer reads the vectors of these
+    texts in order of time. What is there is fused, as `clinnlp.encoders.fusion.Fusion` says.
 
     The labels go to `record.labels[name]`, as those of a `ReportClassifier`, and to `record.labels["NAME.modalities"]`
     what carried the best of them: each modality that the record has, with its share of what they add to the logit of
@@ -93,6 +69,9 @@ class MultimodalClassifier(LabellingStage):
     metadata : sequence of str, optional
         Of a new head: keys of `Record.metadata` that are read, and `values.NAME` for the last value of that name that a
         `ValueExtractor` found.
+    events : str, optional
+        Of a new head: the key of `Record.metadata` that holds the course, a list of events as
+        `clinnlp.encoders.courses.events_of` reads them.
     fusion : {"gated", "late"}
         Of a new head: whether modalities weigh by what they say, or all the same.
     image_size : int, optional
@@ -127,6 +106,7 @@ class MultimodalClassifier(LabellingStage):
         name: str | None = None,
         images: ImageClassifier | bool = True,
         metadata: Sequence[str] = (),
+        events: str | None = None,
         fusion: str = "gated",
         image_size: int | None = None,
         multi_label: bool | None = None,
@@ -156,7 +136,10 @@ class MultimodalClassifier(LabellingStage):
             raise ConfigError(f"stage {self.name!r}: metadata is a list of keys")
         if not isinstance(images, (bool, ImageClassifier)):
             raise ConfigError(f"stage {self.name!r}: images is a fitted ImageClassifier, True or False")
+        if events is not None and not (isinstance(events, str) and events):
+            raise ConfigError(f"stage {self.name!r}: events is the key of the metadata that holds them")
         self.image_size = image_size
+        self._events = events
         self._images, self._metadata, self._way = images, list(dict.fromkeys(metadata)), fusion
         self._plan: dict[str, Any] | None = None
         self._processor: Any = None
@@ -205,7 +188,7 @@ class MultimodalClassifier(LabellingStage):
 
         if self._plan is None:
             if self._is_new:
-                self._plan = {"way": self._way, "width": 64, "images": None, "variables": []}
+                self._plan = {"way": self._way, "width": 64, "images": None, "variables": [], "events": None}
             else:
                 self._plan = dict(getattr(self.head_config, FUSION))
         return self._plan
@@ -213,9 +196,12 @@ class MultimodalClassifier(LabellingStage):
     @property
     def metadata(self) -> list[str]:
         """Names of the variables that the head reads."""
-        if self._is_new and not self.plan["variables"]:
-            return list(self._metadata)
-        return [one["name"] for one in self.plan["variables"]]
+        return list(self._metadata) if self._is_new else [one["name"] for one in self.plan["variables"]]
+
+    @property
+    def events(self) -> str | None:
+        """Key of the metadata that holds the course."""
+        return self._events if self._is_new else self.plan.get("events")
 
     @property
     def modalities(self) -> list[str]:
@@ -256,13 +242,19 @@ class MultimodalClassifier(LabellingStage):
         ImageError
             If an image cannot be decoded.
         """
+        from clinnlp.encoders.modalities import Modalities, course_vectors, image_vectors
+
         means, empty = self._pooled([record.view.text for record in records], self.head.config.hidden_size)
         lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
         vectors = {"text": (means / lengths).astype(np.float32)}
         present = [~empty]
         if self.head.images is not None:
-            vectors["images"] = self.image_vectors(self.pictures(records))
+            vectors["images"] = image_vectors(self.head.images, self.processor, self.pictures(records))
             present.append(np.array([bool(record.images) for record in records], dtype=bool))
+        if self.head.course is not None:
+            courses = self.courses(records)
+            vectors["course"] = course_vectors(self.head.course, courses)
+            present.append(np.array([bool(course.days) for course in courses], dtype=bool))
         if variables := variables_from(self.plan["variables"]):
             vectors["metadata"], known = encode_variables(variables, records)
             present.append(known)
@@ -274,26 +266,25 @@ class MultimodalClassifier(LabellingStage):
 
         return [list(read_images(record.images, self.processor)) for record in records]
 
-    def image_vectors(self, pictures: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.float32]:
-        """Give the mean of the vectors of each record's pictures, shape (records, width)."""
-        import torch
+    def courses(self, records: Sequence[Record]) -> list[Course]:
+        """Give the courses of records; each text is read once, however many records have it."""
+        from clinnlp.encoders.courses import events_of
+        from clinnlp.encoders.modalities import Course
 
-        from clinnlp.encoders.fusion import image_features, image_width
-        from clinnlp.stages.images import batches
-
-        network = self.head.images.eval()
-        device = next(network.parameters()).device
-        owners = [i for i, some in enumerate(pictures) for _ in some]
-        made = np.zeros((len(pictures), image_width(network)), dtype=np.float32)
-        rows = []
-        for some in batches([picture for own in pictures for picture in own], _BATCH):
-            with torch.inference_mode():
-                inputs = model_inputs(self.processor, some).to(device)
-                rows.append(image_features(network, inputs).float().cpu().numpy())
-        if rows:
-            np.add.at(made, owners, np.concatenate(rows))
-        counts = np.bincount(np.array(owners, dtype=np.int64), minlength=len(pictures)).reshape(-1, 1)
-        return np.asarray(made / np.maximum(counts, 1), dtype=np.float32)
+        assert self.events is not None
+        given = [events_of(record, self.events) for record in records]
+        texts = list(dict.fromkeys(event.text for events in given for event in events))
+        width = self.head.config.hidden_size
+        means, _ = self._pooled(texts, width)
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+        rows = {text: row.astype(np.float32) for text, row in zip(texts, means, strict=True)}
+        return [
+            Course(
+                np.array([rows[event.text] for event in events], dtype=np.float32).reshape(-1, width),
+                [-1 if event.days is None else event.days for event in events],
+            )
+            for events in given
+        ]
 
     def fused(self, found: Modalities) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give logits, shape (records, labels), and what each modality adds, shape (records, modalities, labels)."""

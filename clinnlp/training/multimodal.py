@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from transformers import set_seed
 
-from clinnlp.encoders.fusion import FusionWithImages
+from clinnlp.encoders.fusion import FusionWithParts
 from clinnlp.encoders.images import model_inputs
+from clinnlp.encoders.modalities import Modalities, course_vectors, image_vectors, pad_courses
 from clinnlp.encoders.variables import learn_variables
 from clinnlp.errors import ConfigError
 from clinnlp.record import Record
 from clinnlp.stages.images import ImageClassifier
-from clinnlp.stages.multimodal import Modalities
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
 from clinnlp.training.gold import refuse_single_class, targets
@@ -55,7 +55,7 @@ def fit_multimodal(stage: MultimodalClassifier, train: Gold, dev: Gold | None, c
     notes = gold_notes(stage, gold, None if judged is None else judged[1])
     network, images = _image_network(stage, items, notes)
     variables = learn_variables(stage.metadata, items, stage.name)
-    plan = {**stage.plan, "images": images, "variables": [one.to_dict() for one in variables]}
+    plan = {**stage.plan, "images": images, "variables": [one.to_dict() for one in variables], "events": stage.events}
     joint = network is not None and stage.images is True
     stage.rebuild(plan, network)
     stage.fitted = None  # what was said of the head before holds no longer, even where the rest comes to nothing
@@ -108,37 +108,50 @@ def _plain(given: Any) -> Any:
 
 
 class _Read:
-    """What records have, read once: vectors, and of images that a network still learns from their pixels."""
+    """What records have, read once: vectors, and what they are made of where that is fitted: pixels and events."""
 
     def __init__(self, stage: MultimodalClassifier, records: Sequence[Record], joint: bool) -> None:
         self.stage, self.records = stage, records
         self.pictures = stage.pictures(records) if joint else None
+        self.courses = stage.courses(records) if stage.events is not None else None
         bare = [record.copy(without=["images"]) for record in records] if joint else records
         made = [stage.read(bare[i : i + _READ]) for i in range(0, len(bare), _READ)]
         vectors = {name: np.concatenate([one.vectors[name] for one in made]) for name in made[0].vectors}
         self.found = Modalities(np.concatenate([one.present for one in made]), vectors)
         if self.pictures is not None:
-            del self.found.vectors["images"]
             self.found.present[:, stage.modalities.index("images")] = [bool(some) for some in self.pictures]
 
+    @property
+    def fitted(self) -> list[str]:
+        """Modalities whose vectors change while the fusion is fitted."""
+        return [*(["images"] if self.pictures is not None else []), *(["course"] if self.courses is not None else [])]
+
     def whole(self) -> Modalities:
-        """Give all vectors, those of the images by the network as it is."""
-        if self.pictures is None:
-            return self.found
-        images = self.stage.image_vectors(self.pictures)
-        return Modalities(self.found.present, {**self.found.vectors, "images": images})
+        """Give all vectors, those that are fitted as they are now."""
+        vectors = dict(self.found.vectors)
+        if self.pictures is not None:
+            vectors["images"] = image_vectors(self.stage.head.images, self.stage.processor, self.pictures)
+        if self.courses is not None:
+            parts = [self.courses[i : i + _READ] for i in range(0, len(self.courses), _READ)]
+            vectors["course"] = np.concatenate([course_vectors(self.stage.head.course, part) for part in parts])
+        return Modalities(self.found.present, vectors)
 
     def part(self, rows: list[int]) -> dict[str, torch.Tensor]:
         """Give what is trained takes of some of the records."""
-        part = self.found.part(rows)
-        if self.pictures is None:
-            return part
-        some = [(place, picture) for place, i in enumerate(rows) for picture in self.pictures[i]]
-        # Of no picture at all the processor would make nothing.
-        pixels = (
-            model_inputs(self.stage.processor, [picture for _, picture in some]) if some else torch.zeros((0, 3, 1, 1))
-        )
-        return {**part, "pixels": pixels, "owners": torch.tensor([place for place, _ in some], dtype=torch.int64)}
+        part = {name: tensor for name, tensor in self.found.part(rows).items() if name not in self.fitted}
+        if self.pictures is not None:
+            some = [(place, picture) for place, i in enumerate(rows) for picture in self.pictures[i]]
+            # Of no picture at all the processor would make nothing.
+            part["pixels"] = (
+                model_inputs(self.stage.processor, [picture for _, picture in some])
+                if some
+                else torch.zeros((0, 3, 1, 1))
+            )
+            part["owners"] = torch.tensor([place for place, _ in some], dtype=torch.int64)
+        if self.courses is not None:
+            own = [self.courses[i] for i in rows]
+            part.update(pad_courses([course.vectors for course in own], [course.days for course in own]))
+        return part
 
 
 def _standardize(stage: MultimodalClassifier, read: _Read) -> None:
@@ -147,7 +160,7 @@ def _standardize(stage: MultimodalClassifier, read: _Read) -> None:
     whole = read.whole()
     for i, (name, norm) in enumerate(zip(fusion.modalities, fusion.norms, strict=True)):
         there = np.flatnonzero(whole.present[:, i])
-        if len(there):
+        if len(there) and name != "course":  # which has a norm of its own
             norm.learn(torch.from_numpy(whole.vectors[name][there]))
 
 
@@ -160,15 +173,16 @@ def _task(read: _Read, aims: torch.Tensor, kept: list[int], config: FitConfig) -
     chosen = [kept[i] for i in resampled(numbers.tolist(), config.resample, config.seed)]
     joint = read.pictures is not None
     rate = config.head_learning_rate or config.learning_rate
+    head = stage.head
     return HeadTask(
         stage=stage,
-        head=FusionWithImages(stage.head.images, stage.head.fusion) if joint else stage.head.fusion,
+        head=FusionWithParts(head.images if joint else None, head.course, head.fusion) if read.fitted else head.fusion,
         examples=chosen,
         lengths=[_TOKENS] * len(chosen),
         collate=lambda rows, _: {"parts": [read.part(rows)], "labels": aims[rows]},
         loss=lambda outputs, batch, _: loss(outputs[0], batch["labels"], None),
         head_rate=config.learning_rate if joint else rate,
-        rates={"fusion": rate} if joint else {},
+        rates={"fusion": rate, "course": rate} if joint else {},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pickle
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: Multimodal
         ({"metadata": "age"}, "metadata is a list of keys"),
         ({"metadata": [3]}, "metadata is a list of keys"),
         ({"images": "folder"}, "images is a fitted ImageClassifier, True or False"),
+        ({"events": ""}, "events is the key of the metadata"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(base: Path, options: dict[str, Any], message: str) -> None:
@@ -188,3 +190,29 @@ def test_without_a_picture_anywhere_the_fusion_reads_none_and_says_so(base: Path
     report = stage.fit(bare, config=FitConfig(epochs=2))
     assert stage.modalities == ["text"]
     assert any("no training record has an image" in note for note in report.notes)
+
+
+def course(seed: int, count: int) -> list[Record]:
+    """Patients who get gout later if they had a fever in the last year, but not if it was longer ago."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        days = int(rng.choice([30, 60, 90, 2000, 2500, 3000]))
+        start = datetime.date(2020, 1, 1) - datetime.timedelta(days=days)
+        past = [{"text": "fever", "time": start.isoformat()}, {"text": "the cough", "time": "2015-01-01"}]
+        gold = ["gout" if days < 365 else "none"]
+        made.append(Record("", f"{i}", metadata={"past": past, "time": "2020-01-01"}, labels={"risk": gold}))
+    return made
+
+
+def test_what_happened_and_when_is_read_in_order_of_time(base: Path, tmp_path: Path) -> None:
+    stage = MultimodalClassifier.from_base(base, ["none", "gout"], "risk", images=False, events="past")
+    stage.fit(course(1, 100), config=FitConfig(epochs=20, learning_rate=3e-3))
+    assert stage.evaluate(course(2, 40))["accuracy"] > 0.9
+    record = stage(course(3, 1)[0])
+    assert [label.name for label in record.labels["risk.modalities"]] == ["course"]
+    loaded = MultimodalClassifier.from_pretrained(stage.save(tmp_path / "risk"))
+    assert (loaded.events, loaded.modalities) == ("past", ["text", "course"])
+    again = loaded(course(3, 1)[0]).labels["risk"][0]
+    assert again.name == record.labels["risk"][0].name
+    assert again.score == pytest.approx(record.labels["risk"][0].score, abs=1e-5)
