@@ -16,6 +16,7 @@ from clinnlp.encoders.fusion import FusionWithParts
 from clinnlp.encoders.images import model_inputs
 from clinnlp.encoders.modalities import Modalities, course_vectors, image_vectors, pad_courses
 from clinnlp.encoders.variables import learn_variables
+from clinnlp.encoders.views import Views, check_views
 from clinnlp.errors import ConfigError
 from clinnlp.record import Record
 from clinnlp.stages.images import ImageClassifier
@@ -136,11 +137,14 @@ class _Read:
             vectors["course"] = np.concatenate([course_vectors(self.stage.head.course, part) for part in parts])
         return Modalities(self.found.present, vectors)
 
-    def part(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """Give what is trained takes of some of the records."""
+    def part(self, rows: list[int], views: Views | None, chance: torch.Generator) -> dict[str, torch.Tensor]:
+        """Give what is trained takes of some of the records, in other views of their pictures."""
         part = {name: tensor for name, tensor in self.found.part(rows).items() if name not in self.fitted}
         if self.pictures is not None:
             some = [(place, picture) for place, i in enumerate(rows) for picture in self.pictures[i]]
+            if views is not None:
+                seeds = torch.randint(2**31, (len(some),), generator=chance).tolist()
+                some = [(place, views(one, seed)) for (place, one), seed in zip(some, seeds, strict=True)]
             # Of no picture at all the processor would make nothing.
             part["pixels"] = (
                 model_inputs(self.stage.processor, [picture for _, picture in some])
@@ -174,12 +178,16 @@ def _task(read: _Read, aims: torch.Tensor, kept: list[int], config: FitConfig) -
     joint = read.pictures is not None
     rate = config.head_learning_rate or config.learning_rate
     head = stage.head
+    check_views(config.augment, "FitConfig: augment", stage.labels)
+    if config.augment and not joint:
+        raise ConfigError("FitConfig: augment is for a network of images that is fitted: leave it out")
+    views = Views(config.augment) if config.augment else None
     return HeadTask(
         stage=stage,
         head=FusionWithParts(head.images if joint else None, head.course, head.fusion) if read.fitted else head.fusion,
         examples=chosen,
         lengths=[_TOKENS] * len(chosen),
-        collate=lambda rows, _: {"parts": [read.part(rows)], "labels": aims[rows]},
+        collate=lambda rows, chance: {"parts": [read.part(rows, views, chance)], "labels": aims[rows]},
         loss=lambda outputs, batch, _: loss(outputs[0], batch["labels"], None),
         head_rate=config.learning_rate if joint else rate,
         rates={"fusion": rate, "course": rate} if joint else {},

@@ -184,6 +184,19 @@ def test_gold_that_teaches_nothing_is_refused(base: Path) -> None:
         MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["weight"]).fit(cases(8, 1))
 
 
+def test_pictures_are_seen_in_other_views_where_their_network_is_fitted(base: Path) -> None:
+    states = []
+    for augment in ((), ("brightness",)):
+        stage = MultimodalClassifier.from_base(base, LABELS, "kind", image_size=16)
+        stage.fit(cases(16, 1), config=FitConfig(epochs=1, augment=augment))
+        states.append(stage.head.images.state_dict())
+    assert any((states[0][name] != states[1][name]).any() for name in states[0])
+    with pytest.raises(ConfigError, match="augment is for a network of images that is fitted"):
+        MultimodalClassifier.from_base(base, LABELS, "kind", images=False).fit(
+            cases(16, 1), config=FitConfig(epochs=1, augment=["shift"])
+        )
+
+
 def test_without_a_picture_anywhere_the_fusion_reads_none_and_says_so(base: Path) -> None:
     stage = MultimodalClassifier.from_base(base, LABELS, "kind")
     bare = [Record(record.text, record.id, labels=record.labels) for record in cases(20, 1)]
