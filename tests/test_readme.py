@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
                 "out/plots/reliability.png",
             ],
         ),
+        ("docs/multimodal.md", 3, []),
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
         ("docs/values.md", 4, []),
         ("docs/assertion.md", 5, ["out/assertion/head.safetensors"]),

@@ -67,20 +67,20 @@ class Fusion(nn.Module):
 
     Each modality m is brought to one width, h_m; u = sum of g_m h_m over those that are there; the labels are a linear
     layer on u, so that what each modality adds to a logit is known exactly. "late" fusion has g_m = 1; in "gated"
-    fusion the g_m are a softmax over those that are there, of a score of each h_m (Arevalo et al., 2017). While it is
-    trained, modalities are hidden by chance (Neverova et al., 2016).
+    fusion g_m is between 0 and 2, a sigmoid of a score of h_m (Arevalo et al., 2017). While it is trained, modalities
+    are hidden by chance (Neverova et al., 2016).
 
     Parameters
     ----------
     widths : mapping of str to int
         Modality -> length of its vector, in order.
     labels : int
-    way : {"gated", "late"}
+    way : {"late", "gated"}
     width : int
         Of h and u.
     """
 
-    def __init__(self, widths: Mapping[str, int], labels: int, way: str = "gated", width: int = 64) -> None:
+    def __init__(self, widths: Mapping[str, int], labels: int, way: str = "late", width: int = 64) -> None:
         super().__init__()
         self.modalities, self.way = list(widths), way
         self.norms = nn.ModuleList(Standard(n) for n in widths.values())
@@ -118,7 +118,7 @@ class Fusion(nn.Module):
         shares = present.to(states.dtype)
         if self.gates is not None:
             scores = torch.cat([gate(states[:, i]) for i, gate in enumerate(self.gates)], dim=1)
-            shares = scores.masked_fill(~present, -1e4).softmax(dim=1) * shares
+            shares = 2 * scores.sigmoid() * shares
         # What is missing may be anything, also no number.
         return torch.where(present[..., None], states * shares[..., None], torch.zeros((), dtype=states.dtype))
 

@@ -95,7 +95,8 @@ def load_image_processor_dict(settings: Mapping[str, Any]) -> Any:
     from transformers.image_processing_utils import BaseImageProcessor
 
     name = str(settings.get("image_processor_type", ""))
-    kind = getattr(transformers, name, None)
+    # Without torchvision the class of this name is only a way, with a warning, to the one on Pillow.
+    kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, BaseImageProcessor)):
         raise CheckpointError(f"the head has an image processor {name!r}, which transformers does not have")
     made: Any = kind

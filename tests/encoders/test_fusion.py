@@ -36,12 +36,19 @@ def test_what_is_missing_does_not_matter_even_where_it_is_no_number(way: str) ->
     assert torch.equal(fusion.parts(present, **vectors)[0], fusion.parts(present, **broken)[0])
 
 
-def test_gates_weigh_only_what_is_there() -> None:
+def test_a_gate_weighs_its_modality_between_nothing_and_twice() -> None:
     fusion, vectors = made("gated")
-    alone, _ = fusion.parts(torch.tensor([[True, False]] * 6), **vectors)
     late, _ = made("late")
     late.load_state_dict(fusion.state_dict(), strict=False)
-    assert torch.allclose(alone, late.parts(torch.tensor([[True, False]] * 6), **vectors)[0], atol=1e-6)
+    present = torch.tensor([[True, True]] * 6)
+    for bias, factor in ((-1e4, 0.0), (0.0, 1.0), (1e4, 2.0)):
+        assert fusion.gates is not None
+        for gate in fusion.gates:
+            torch.nn.init.zeros_(gate.weight)
+            torch.nn.init.constant_(gate.bias, bias)
+        assert torch.allclose(
+            fusion.parts(present, **vectors)[1], factor * late.parts(present, **vectors)[1], atol=1e-5
+        )
 
 
 def test_modalities_are_hidden_while_training_and_never_all_of_a_record() -> None:

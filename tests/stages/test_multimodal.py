@@ -47,7 +47,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(base: Path) -> MultimodalClassifier:
-    stage = MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["age", "sex"], fusion="late", image_size=16)
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["age", "sex"], image_size=16)
     report = stage.fit(cases(120, 1), cases(40, 2))
     assert report.best_score is not None
     assert report.best_score > 0.95
@@ -162,7 +162,7 @@ def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: Multimodal
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fusion": "early"}, "fusion is one of gated, late, not 'early'"),
+        ({"fusion": "early"}, "fusion is one of late, gated, not 'early'"),
         ({"metadata": "age"}, "metadata is a list of keys"),
         ({"metadata": [3]}, "metadata is a list of keys"),
         ({"images": "folder"}, "images is a fitted ImageClassifier, True or False"),
