@@ -36,7 +36,7 @@ Its label sets are those of `Record.to_dict`, of `Pipeline.as_map` and `Pipeline
 """
 
 
-@dataclass
+@dataclass(repr=False)
 class FitReport:
     """What a fine-tune did.
 
@@ -81,6 +81,12 @@ class FitReport:
     temperatures: dict[str, float] = field(default_factory=dict)
     base: str = ""
     scores: dict[str, Scores] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        best = "" if self.best_score is None else f"{self.metric} {self.best_score:.3f} in epoch {self.best_epoch:g}, "
+        records = ", ".join(f"{number} records for {name}" for name, number in self.records.items())
+        notes = "".join(f"\n- {note}" for note in self.notes)
+        return f"FitReport({best}{records}, {self.seconds:.0f} s){notes}"
 
 
 def read_gold(records: Gold) -> list[Record]:
