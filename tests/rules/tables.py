@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["read_table", "words_in"]
+__all__ = ["listed", "read_table", "words_in"]
 
 _FOLDER = Path(__file__).parent
 
@@ -22,3 +22,8 @@ def read_table(lang: str, name: str) -> Any:
 def words_in(text: str) -> list[str]:
     """Give the entries that `|` parts."""
     return [word.strip() for word in text.split("|")]
+
+
+def listed(text: str) -> list[str]:
+    """Give the entries that white space parts."""
+    return text.split()
