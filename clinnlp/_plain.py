@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache
 from itertools import starmap
 from operator import attrgetter
@@ -15,11 +16,12 @@ from typing import Any
 from clinnlp.alignment import Alignment, Edit, EditedText
 from clinnlp.errors import ClinNLPError, RecordError
 
-__all__ = ["check_unicode", "clone", "fields_of", "from_plain", "plain_value", "to_plain"]
+__all__ = ["check_unicode", "clone", "fields_of", "from_plain", "named_fields", "plain_value", "to_plain"]
 
 _ATOMS = (str, int, float, bool, type(None))
 _KEPT = ("start", "end", "label", "score")  # written even where they are what a new object would have
 _NO_DEFAULT = object()
+_LONGEST_NAME = 20
 
 
 @cache
@@ -92,7 +94,21 @@ def from_plain(kind: type[Any], value: Any) -> Any:
     except ClinNLPError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise RecordError(f"{kind.__name__} cannot be made from these fields: {', '.join(map(str, value))}") from None
+        own = (*_layout(kind)[0], "edits", "length") if is_dataclass(kind) else ()
+        raise RecordError(f"{kind.__name__} cannot be made from these fields: {named_fields(value, own)}") from None
+
+
+def named_fields(given: Iterable[Any], known: Iterable[str]) -> str:
+    """Give how a message names keys of a dictionary: those that are known, or nearly, as they are, others by number.
+
+    A key may be text of a note, where texts were given as keys.
+    """
+    known = tuple(known)
+    names = [str(name) for name in given]
+    shown = [name for name in names if len(name) <= _LONGEST_NAME and get_close_matches(name.lower(), known, 1)]
+    rest = len(names) - len(shown)
+    more = "a key of another name" if rest == 1 else f"{rest} keys of other names" if rest else ""
+    return " and ".join(filter(None, (", ".join(shown), more)))
 
 
 def _edited(value: Mapping[str, Any]) -> EditedText:

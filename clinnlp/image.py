@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from clinnlp._plain import check_unicode, clone, to_plain
+from clinnlp._plain import check_unicode, clone, named_fields, to_plain
 from clinnlp.errors import RecordError
 from clinnlp.labels import Label, read_labels
 
@@ -149,8 +149,9 @@ class Image:
             If there are other fields, or the bytes cannot be read.
         """
         if unknown := [name for name in plain if name not in cls.__slots__]:
+            own = sorted(cls.__slots__)
             raise RecordError(
-                f"an image has no field {unknown[0]!r}: its fields are {', '.join(sorted(cls.__slots__))}"
+                f"an image has no field for {named_fields(unknown, own)}: its fields are {', '.join(own)}"
             )
         given = {name: value for name, value in plain.items() if value is not None}
         try:

@@ -11,6 +11,8 @@ from clinnlp.errors import RecordError
 
 __all__ = ["Label", "read_labels", "read_number"]
 
+_LONGEST_NAME = 40
+
 
 @dataclass(slots=True)
 class Label:
@@ -51,9 +53,15 @@ def _read_label(name: str, item: Any) -> Label:
         score = item.get("score")
         item = Label(item["name"], 1.0 if score is None else score)
     if not isinstance(item, Label):
-        raise RecordError(f"label set {name!r} has a label of type {type(item).__name__}: give names or Label objects")
-    item.score = read_number(item.score, f"label set {name!r}")
+        raise RecordError(f"{_set_name(name)} has a label of type {type(item).__name__}: give names or Label objects")
+    item.score = read_number(item.score, _set_name(name))
     return item
+
+
+def _set_name(name: str) -> str:
+    """Give how a message names a label set; what is no plain name may be text of a note that stands in its place."""
+    plain = len(name) <= _LONGEST_NAME and name.replace("-", "_").replace(".", "_").isidentifier()
+    return f"label set {name!r}" if plain else "a label set"
 
 
 def read_number(number: Any, where: str) -> float:

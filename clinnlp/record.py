@@ -21,7 +21,7 @@ from clinnlp._binding import (
     read_texts,
     record_name,
 )
-from clinnlp._plain import check_unicode, clone, to_plain
+from clinnlp._plain import check_unicode, clone, named_fields, to_plain
 from clinnlp.alignment import EditedText
 from clinnlp.annotations import Answer, Assertion, Entity, Failure, Section, Sentence, Token, Value
 from clinnlp.errors import RecordError
@@ -195,7 +195,10 @@ class Record:
             raise RecordError(f"a record is made from a dictionary, not from {type(data).__name__}")
         unknown = [name for name in data if name not in FIELDS and name not in ("id", "text")]
         if unknown:
-            raise RecordError(f"a record has no field {unknown[0]!r}: its fields are id, text, {', '.join(FIELDS)}")
+            own = ("id", "text", *FIELDS)
+            raise RecordError(
+                f"a record has no field for {named_fields(unknown, own)}: its fields are {', '.join(own)}"
+            )
         values = {name: value for name, value in data.items() if value is not None}
         return cls(**values, found=set(values) & set(FIELDS))
 

@@ -27,10 +27,25 @@ from clinnlp.errors import ClinNLPError, FormatError, RecordError
 from clinnlp.image import Image
 from clinnlp.record import FIELDS, Failure, Record
 
-__all__ = ["Columns", "decode_field", "failed", "is_failed", "make_record", "read_row"]
+__all__ = ["Columns", "decode_field", "failed", "is_failed", "make_record", "may_be_shown", "read_row"]
 
-_SHOWN, _LONGEST = 20, 30
-_NAME = re.compile(r"[^\W\d][\w.-]*(?: [\w.-]+){0,2}")
+_SHOWN = 20
+# Words of which names of columns are made. Others may be a name or text, of a first row that is no header.
+_WORDS = frozenset(FIELDS).union(
+    re.findall(
+        r"\w+",
+        """
+        text texts id ids row note notes report reports document documents doc docs record records body content contents
+        patient subject hadm mrn stay admission encounter visit event chart date time year month day category type kind
+        class description summary comment comments title name file filename path folder url source target image picture
+        label gold section sentence word token value number num no code codes index key age sex gender race ward unit
+        department specialty diagnosis diagnoses disease symptom medication drug dose finding findings impression
+        history clinical medical hospital raw clean original input output split fold group set train test part language
+        lang author provider doctor status score count length start end begin question answer query data a b c x y z of
+        """,
+    )
+)
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 @dataclass(frozen=True)
@@ -55,10 +70,17 @@ class Columns:
         given += self.labels
         for name in given:
             if name not in names:
-                # What does not look like a name may be a first row without a header.
-                shown = [one for one in names if len(one) <= _LONGEST and _NAME.fullmatch(one)][:_SHOWN]
+                shown = [one for one in names if may_be_shown(one)][:_SHOWN]
                 more = [f"{len(names) - len(shown)} more"] if len(shown) < len(names) else []
                 raise FormatError(f"{where} has no column {name!r}: its columns are {', '.join([*shown, *more])}")
+
+
+def may_be_shown(name: str) -> bool:
+    """Tell whether the name of a column is made of words that such names have, and of no others."""
+    parts = _PART.findall(name)
+    plain = "".join(char for char in name if char.isalnum())
+    words = [part for part in parts if not (part.isdigit() and len(part) < 3)]
+    return "".join(parts) == plain and bool(words) and all(word.lower() in _WORDS for word in words)
 
 
 def failed(place: int, message: str, given_id: Any = None) -> Record:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clinnlp.errors import FormatError
-from clinnlp.formats.columns import Columns, failed, read_row
+from clinnlp.formats.columns import Columns, failed, may_be_shown, read_row
 from clinnlp.formats.files import open_text
 from clinnlp.record import Record
 
@@ -88,8 +88,10 @@ def _header(rows: Any, path: Path, columns: Columns) -> list[str]:
     if isinstance(header, str):
         raise FormatError(f"{path.name}, line {line}: {header}")
     columns.check(header, path.name)
-    if twice := [name for i, name in enumerate(header) if name in header[:i]]:
-        raise FormatError(f"{path.name} has two columns named {twice[0][:40]!r}: rename one")
+    if twice := [(header.index(name) + 1, i + 1, name) for i, name in enumerate(header) if name in header[:i]]:
+        first, second, name = twice[0]
+        named = repr(name) if may_be_shown(name) else "the same"
+        raise FormatError(f"{path.name} has two columns named {named}, {first} and {second}: rename one")
     return header
 
 

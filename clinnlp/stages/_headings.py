@@ -201,7 +201,7 @@ class HeadingFinder:
 
     def _is_new(self, text: str, candidate: _Candidate, key: str, current: str) -> bool:
         """Tell whether a title that is not known is one all the same: with `#`, or in capitals."""
-        if key in self._names or key in self._parts:
+        if key in self._names or key in self._parts or not candidate.title[0].isalpha():
             return False
         if candidate.hashes:
             # In a plan `# Asthma` and `# Asthma: stable` are problems.
@@ -251,7 +251,7 @@ def _lines(text: str) -> Iterator[_Line]:
 def _candidates(text: str, line: _Line) -> Iterator[_Candidate]:
     """Give the ways to read the start of a line as a heading, up to its first colon."""
     opening = _OPENING.match(text, line.start, line.end)
-    if opening is None or opening.end() == line.end or not text[opening.end()].isalpha():
+    if opening is None or opening.end() == line.end or not text[opening.end()].isalnum():
         return
     at = opening.end()
     for match in _SEPARATOR.finditer(text, at, min(line.end, at + _LONGEST_TITLE)):

@@ -259,7 +259,7 @@ def _name_needles(value: str, label: str) -> Iterator[_Needle]:
         return
     every = [_fold(part) for part in _PART.findall(value)]
     whole = "".join(every)
-    if len(whole) >= 2 and len(every) > 1:
+    if len(whole) >= 2 and len(every) > 1 and whole not in word_set("nobody"):
         yield _Needle(whole, _seams(every), label, False)
     parts = _parts(value)
     for count in (2, 3):

@@ -91,7 +91,7 @@ def test_a_name_that_is_a_disease_is_found_where_it_is_known() -> None:
 @pytest.mark.parametrize("value", ["patient", "unknown", "N/A", "", "7", 12, None, True, "Dr.", {"x": 1}, [[]], "X"])
 def test_values_that_name_nobody_remove_nothing(value: object) -> None:
     known = KnownStrings(known_values({"patient": value, "name": [value]}))
-    assert found("The patient, unknown to Dr. X, is 7 or 12; name: true, x 1.", known) == []
+    assert found("The patient, unknown to Dr. X, is 7 or 12; name: true, x 1. Na 140, n/a.", known) == []
 
 
 def test_other_keys_can_be_named() -> None:
