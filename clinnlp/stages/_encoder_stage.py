@@ -100,11 +100,12 @@ class EncoderStage(LearningStage):
     @classmethod
     def _pretrained(
         cls, checkpoint: str | Path, options: dict[str, Any], name: str | None
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[str | TextEncoder, dict[str, Any]]:
         """Find a head and its encoder: in a pipeline, the stage of this kind and name, or the first of this kind."""
         encoder, head, settings = find_head(checkpoint, cls.kind, name)
         check_form(head or encoder, cls._form(), cls.__name__)
-        return encoder, {**settings, "head": head, **options}
+        given = {**settings, "head": head, **options}
+        return _updated(encoder, given), given
 
     @classmethod
     def _form(cls) -> str:
@@ -116,8 +117,11 @@ class EncoderStage(LearningStage):
         if isinstance(base, TextEncoder):
             return cls(base, **options)
         checkpoint = find_checkpoint(base)
-        settings = {} if {"window", "overlap"} & set(options) else base_settings(base)
-        return cls(checkpoint, **{**settings, **options})
+        settings = base_settings(base)
+        if {"window", "overlap"} & set(options):
+            settings = {name: given for name, given in settings.items() if name == "update"}
+        given = {**settings, **options}
+        return cls(_updated(checkpoint, given), **given)
 
     @classmethod
     def load(
@@ -239,7 +243,7 @@ class EncoderStage(LearningStage):
     @property
     def weight_folders(self) -> list[str]:
         """Where the weights were read from."""
-        return [self.checkpoint, *([self.head_checkpoint] if self.head_checkpoint is not None else [])]
+        return [path for path in (self.checkpoint, self.encoder.update, self.head_checkpoint) if path is not None]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Give the weights of encoder and head, under the names that the whole model of transformers has for them."""
@@ -308,3 +312,11 @@ class EncoderStage(LearningStage):
 
     def _saved_head(self) -> Any:
         return self.head
+
+
+def _updated(checkpoint: str, settings: dict[str, Any]) -> str | TextEncoder:
+    """Give the encoder of a checkpoint with the update that settings name, which are left without what it takes."""
+    if "update" not in settings:
+        return checkpoint
+    taken = {name: settings.pop(name) for name in ("update", "device", *ENCODER_SETTINGS) if name in settings}
+    return TextEncoder(checkpoint, **taken)

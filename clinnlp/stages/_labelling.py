@@ -110,7 +110,7 @@ class LabellingStage(EncoderStage):
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
         found, settings = cls._pretrained(checkpoint, options, name)
-        return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
+        return cls(found, name=name or label_set_name(settings["head"] or str(found)), **settings)
 
     @classmethod
     def from_base(
