@@ -14,12 +14,13 @@ from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.errors import CheckpointError, ClinNLPError, ConfigError, StageError, TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.rules import check_rules
+from clinnlp.stages._decision import check_share
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
-from clinnlp.stages._identifiers.sparing import is_spared, may_stay
+from clinnlp.stages._identifiers.sparing import has_form, is_spared, may_stay
 from clinnlp.stages._learning_stage import LearningStage
 from clinnlp.stages.entities import EntityExtractor
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Deidentifier"]
 
 KEY_VARIABLE = "CLINNLP_KEY"
+THRESHOLD = 0.5
 
 
 class Deidentifier(EntityExtractor):
@@ -71,6 +73,8 @@ class Deidentifier(EntityExtractor):
         `metadata` in `rules/en/identifiers.yaml`: patient, name, doctor, mrn, phone, address, birth_date and others.
     languages : sequence of str
         Whose patterns are looked for.
+    threshold : float
+        Least score, 0 to 1, of what the head finds: lower finds more names, and takes more other words for names.
     labels, head, window, overlap, batch_tokens, device
         As for `EntityExtractor`.
     name : str, optional
@@ -95,6 +99,7 @@ class Deidentifier(EntityExtractor):
         mark: str = "[REDACTED]",
         known: Sequence[str] | None = None,
         languages: Sequence[str] = ("en", "zh"),
+        threshold: float = THRESHOLD,
         labels: Sequence[str] | None = None,
         head: str | Path | None = None,
         window: int = 256,
@@ -118,6 +123,7 @@ class Deidentifier(EntityExtractor):
             )
         if mode not in MODES:
             raise ConfigError(f"unknown mode {mode!r}: give one of {', '.join(MODES)}")
+        self.threshold = check_share(threshold, "threshold", self.name)
         self.mode, self.mark = mode, mark
         self.known = None if known is None else (known,) if isinstance(known, str) else tuple(known)
         self.languages = tuple([languages] if isinstance(languages, str) else languages)
@@ -188,6 +194,8 @@ class Deidentifier(EntityExtractor):
             given["mark"] = self.mark
         if self.known is not None:
             given["known"] = list(self.known)
+        if self.threshold != THRESHOLD:
+            given["threshold"] = self.threshold
         if self.languages != ("en", "zh"):
             given["languages"] = list(self.languages)
         return given
@@ -279,21 +287,27 @@ class Deidentifier(EntityExtractor):
         found: list[list[Found]] = [[] for _ in records]
         if self.has_weights:
             for number, words, log_probs in self.read_words(records):
-                for one in self._decode(log_probs, words):
-                    found[number].append(Found(one.start, one.end, one.label, "model", one.score, sure=False))
+                found[number] += [
+                    Found(one.start, one.end, one.label, "model", one.score, sure=False)
+                    for one in self._decode(log_probs, words)
+                ]
         return found
 
     def _found_in(self, record: Record, from_model: Sequence[Found]) -> list[Found]:
         """Join what patterns, metadata, the head and the record itself say."""
         patterns, known = self._ready(), self._known(record)
         found = [Found(e.start, e.end, e.label, "record", e.score) for e in self._brought(record)]
-        found += [one for one in from_model if not may_stay(record.text[one.start : one.end], one.label)]
+        found += [one for one in from_model if self._counts(one, record.text[one.start : one.end])]
         found += [*patterns.find(record.text), *known.find(record.text)]
         if record.cleaned is not None and record.cleaned.alignment.edits:
             found += _in_source(record.cleaned, [*patterns.find(record.cleaned.text), *known.find(record.cleaned.text)])
         own = {*self.labels, *(one.label for one in found)}
         others = sorted((e.start, e.end) for e in record.entities if e.label not in own)
         return merged([one for one in found if one.sure or not is_spared(one, record.text, others)], record.text)
+
+    def _counts(self, one: Found, text: str) -> bool:
+        """Tell whether what the head found is sure enough, has the form of its kind, and is nothing that may stay."""
+        return one.score >= self.threshold and has_form(text, one.label) and not may_stay(text, one.label)
 
     def _known(self, record: Record) -> KnownStrings:
         return KnownStrings(known_values(record.metadata, self.known))
