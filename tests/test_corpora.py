@@ -24,26 +24,10 @@ from clinnlp.record import Assertion
 FILES = {"devel.tsv": b"No\tO\nfever\tB-Disease\n\n", "train.tsv": b"Gout\tB-Disease\n\nWell\tO\n\n"}
 WRITTEN = ("assertion", "notes", "reports", "tone", "ultrasound")
 KNOWN = [
-    "assertion",
-    "bc5cdr",
-    "bioscope",
-    "busi",
-    "covid_cxr",
-    "maccrobat",
-    "mts_dialog",
-    "mtsamples",
-    "ncbi_disease",
-    "negex",
-    "notes",
-    "ohsumed",
-    "pneumoniamnist",
-    "presidio_synth",
-    "reports",
-    "synthea",
-    "tone",
-    "uci_heart",
+    "assertion", "bc5cdr", "bioscope", "busi", "covid_cxr", "maccrobat", "mts_dialog", "mtsamples", "ncbi_disease",
+    "negex", "notes", "ohsumed", "pneumoniamnist", "presidio_synth", "reports", "synthea", "tone", "uci_heart",
     "ultrasound",
-]
+]  # fmt: skip
 
 
 class Server:
