@@ -10,7 +10,7 @@ from typing import Any
 
 from clinnlp._assertion_corpora import read_bioscope, read_negex
 from clinnlp._corpus_files import Parts, cut, existing
-from clinnlp._image_corpora import read_busi, read_covid_cxr, read_pneumoniamnist
+from clinnlp._image_corpora import read_busi, read_covid_cxr, read_pneumoniamnist, read_ultrasound
 from clinnlp._patient_corpora import read_synthea, read_uci_heart
 from clinnlp.errors import ClinNLPError, FormatError
 from clinnlp.formats import brat, iob
@@ -186,5 +186,6 @@ READERS: dict[str, Reader] = {
     "synthea": read_synthea,
     "tone": _written_parts,
     "uci_heart": read_uci_heart,
+    "ultrasound": read_ultrasound,
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

@@ -10,9 +10,11 @@ from typing import Any
 
 from clinnlp._corpus_files import Parts, existing, table
 from clinnlp.errors import CorpusError, FormatError, TrainingError
+from clinnlp.formats import jsonl
+from clinnlp.formats.columns import is_failed
 from clinnlp.record import Image, Label, Record
 
-__all__ = ["read_busi", "read_covid_cxr", "read_pneumoniamnist"]
+__all__ = ["read_busi", "read_covid_cxr", "read_pneumoniamnist", "read_ultrasound"]
 
 # Bits in which the hashes of two of its pictures may differ: in 120 or more where the two were looked at and differ.
 _BUSI_DISTANCE = 110
@@ -90,6 +92,16 @@ def read_pneumoniamnist(folder: Path) -> Parts:
         ]
         for part, (images, labels) in data.items()
     }
+
+
+def read_ultrasound(folder: Path) -> Parts:
+    """Read the file of each mode of the corpus that comes with clinnlp; pictures are beside it."""
+    found: Parts = {}
+    for mode in ("matching", "contradicting", "halves"):
+        found[mode] = list(jsonl.read(existing(folder, f"{mode}.jsonl")))
+        if bad := [record for record in found[mode] if is_failed(record)]:
+            raise FormatError(f"{mode}.jsonl: record {bad[0].id!r}: {bad[0].errors[0].message}")
+    return found
 
 
 def _x_ray(row: dict[str, str], folder: Path) -> Record:

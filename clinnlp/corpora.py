@@ -24,7 +24,7 @@ __all__ = ["Corpus", "folder", "info", "load", "names"]
 
 CATALOGUE = Path(__file__).with_name("corpora.yaml")
 # Written by this project, and in every installation.
-_WRITTEN = ("assertion", "notes", "reports", "tone")
+_WRITTEN = ("assertion", "notes", "reports", "tone", "ultrasound")
 
 
 @dataclass(frozen=True)

@@ -22,26 +22,12 @@ from clinnlp.errors import CorpusError, FormatError
 from clinnlp.record import Assertion
 
 FILES = {"devel.tsv": b"No\tO\nfever\tB-Disease\n\n", "train.tsv": b"Gout\tB-Disease\n\nWell\tO\n\n"}
+WRITTEN = ("assertion", "notes", "reports", "tone", "ultrasound")
 KNOWN = [
-    "assertion",
-    "bc5cdr",
-    "bioscope",
-    "busi",
-    "covid_cxr",
-    "maccrobat",
-    "mts_dialog",
-    "mtsamples",
-    "ncbi_disease",
-    "negex",
-    "notes",
-    "ohsumed",
-    "pneumoniamnist",
-    "presidio_synth",
-    "reports",
-    "synthea",
-    "tone",
-    "uci_heart",
-]
+    "assertion", "bc5cdr", "bioscope", "busi", "covid_cxr", "maccrobat", "mts_dialog", "mtsamples", "ncbi_disease",
+    "negex", "notes", "ohsumed", "pneumoniamnist", "presidio_synth", "reports", "synthea", "tone", "uci_heart",
+    "ultrasound",
+]  # fmt: skip
 
 
 class Server:
@@ -101,7 +87,7 @@ def test_names_are_sorted_and_each_says_its_licence_and_whom_to_cite() -> None:
         corpus = catalogue.info(name)
         assert all([corpus.title, corpus.licence, corpus.citation, corpus.home, corpus.parts])
         assert all(len(checksum) == 64 for checksum in corpus.files.values())
-        assert bool(corpus.files) != bool(corpus.get) or name in ("assertion", "notes", "reports", "tone")
+        assert bool(corpus.files) != bool(corpus.get) or name in WRITTEN
     assert not catalogue.info("mtsamples").may_be_learned
     assert not catalogue.info("covid_cxr").may_be_learned
     assert catalogue.info("maccrobat").may_be_learned
