@@ -9,9 +9,9 @@ from typing import Any
 
 from clinnlp.errors import RecordError
 
-__all__ = ["Label", "read_labels", "read_number"]
+__all__ = ["Label", "read_labels", "read_number", "shown_label"]
 
-_LONGEST_NAME = 40
+_LONGEST_LABEL = 40
 
 
 @dataclass(slots=True)
@@ -58,9 +58,21 @@ def _read_label(name: str, item: Any) -> Label:
     return item
 
 
+def shown_label(name: str) -> str:
+    """Give how a message names a label: one that is too long to be one may be text of a note that stands in its place.
+
+    Returns
+    -------
+    str
+        In quotes, or how long it is.
+    """
+    short = len(name) <= _LONGEST_LABEL and len(name.splitlines()) < 2
+    return repr(name) if short else f"of {len(name)} characters"
+
+
 def _set_name(name: str) -> str:
     """Give how a message names a label set; what is no plain name may be text of a note that stands in its place."""
-    plain = len(name) <= _LONGEST_NAME and name.replace("-", "_").replace(".", "_").isidentifier()
+    plain = len(name) <= _LONGEST_LABEL and name.replace("-", "_").replace(".", "_").isidentifier()
     return f"label set {name!r}" if plain else "a label set"
 
 

@@ -68,7 +68,8 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
         found["weights"] = digest
     elif getattr(stage, "weights_changed", False):
         found["weights"] = _memory_digest(stage)
-    elif places := getattr(stage, "weight_folders", None) or _checkpoint(stage):
+    elif places := list(filter(None, getattr(stage, "weight_folders", None) or _checkpoint(stage))):
+        # A place that is empty, of a stage without a head, would be the folder that one is in, with whatever is there.
         digests = [_folder_digests(Path(place)) or {"": str(place)} for place in places]
         found["weights"] = digests[0] if len(digests) == 1 else {str(i): files for i, files in enumerate(digests)}
     return found

@@ -16,6 +16,7 @@ from seqeval.scheme import IOB2
 from clinnlp.encoders.crf import TRANSITIONS
 from clinnlp.encoders.words import Words
 from clinnlp.errors import TrainingError
+from clinnlp.labels import shown_label
 from clinnlp.record import Entity, Record
 from clinnlp.stages.entities import find_words
 from clinnlp.training.augmentation import add_noise, swap_entities
@@ -139,8 +140,8 @@ def _check_gold(stage: EntityExtractor, records: Sequence[Record]) -> None:
         raise TrainingError(f"stage {stage.name!r}: none of the {len(records)} training records has gold entities")
     if unknown := sorted(set(counts) - set(stage.labels)):
         raise TrainingError(
-            f"stage {stage.name!r}: the gold has entities of type {unknown[0]!r}, which the head does not know:"
-            f" its labels are {', '.join(stage.labels)}"
+            f"stage {stage.name!r}: the gold has entities of type {shown_label(unknown[0])}, which the head does not"
+            f" know: its labels are {', '.join(stage.labels)}"
         )
 
 

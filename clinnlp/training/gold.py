@@ -10,7 +10,7 @@ import torch
 
 from clinnlp._binding import record_name
 from clinnlp.errors import TrainingError
-from clinnlp.labels import Label
+from clinnlp.labels import Label, shown_label
 from clinnlp.record import Entity, Record
 
 __all__ = ["gold_name", "gold_names", "longest_spans", "refuse_single_class", "refuse_wordless", "targets"]
@@ -70,8 +70,8 @@ def targets(
     for i, (names, record) in enumerate(zip(gold, records, strict=True)):
         if unknown := [name for name in names if name not in numbers]:
             raise TrainingError(
-                f"stage {stage!r}: {gold_name(record, records)} has the gold label {unknown[0]!r}, which the head does"
-                f" not know: its labels are {', '.join(labels)}"
+                f"stage {stage!r}: {gold_name(record, records)} has the gold label {shown_label(unknown[0])}, which the"
+                f" head does not know: its labels are {', '.join(labels)}"
             )
         if not multi_label and len(set(names)) != 1:
             raise TrainingError(
@@ -94,8 +94,9 @@ def refuse_single_class(gold: Sequence[Sequence[str]], stage: Any) -> None:
     if not found:
         raise TrainingError(f"stage {stage.name!r}: no training example with gold has a word")
     if len(found) == 1:
+        told = ", ".join(map(shown_label, found.pop()))
         raise TrainingError(
-            f"stage {stage.name!r}: all {len(gold)} training examples have the gold {list(found.pop())}: there is"
+            f"stage {stage.name!r}: all {len(gold)} training examples have the gold [{told}]: there is"
             " nothing to tell apart; give examples of other classes too"
         )
 

@@ -47,7 +47,8 @@ def test_every_unit_is_cut_from_its_number() -> None:
 @pytest.mark.parametrize(
     "text",
     listed(
-        "12/03/2024 1/2/24 31/12/1999 09/30/05 2024-03-12 1999/3/5 2024-12-31 12-03-2024 31-1-1999 1-Jan-24 2-feb-2024"
+        "12-31-2024 5-12-2024 5-31-2024 31-12-2024 12-5-2024"
+        " 12/03/2024 1/2/24 31/12/1999 09/30/05 2024-03-12 1999/3/5 2024-12-31 12-03-2024 31-1-1999 1-Jan-24 2-feb-2024"
         " 3-MAR-24 4-apr-24 5-May-24 6-jun-24 7-jul-24 8-aug-24 9-sep-24 9-sept-24 10-oct-24 11-nov-24 12-dec-2024"
         " 10:30 10:30:05 9:05:59.123"
         " https://example.zz/a?b=c http://x.zz/y www.example.zz a.b+c@mail.example.org"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import re
 
 import pytest
@@ -124,25 +123,117 @@ def test_a_label_stands_for_what_has_no_surrogate() -> None:
     assert record.deidentified.text == "Born [DATE], aged 90+ years old."
 
 
-def test_a_thousand_notes_of_one_patient_agree() -> None:
-    first = datetime.date(2020, 1, 1)
-    ways = ("John Smith", "Mr. Smith", "Smith, John", "SMITH, JOHN", "john")
-    records = []
-    for number in range(1000):
-        day = first + datetime.timedelta(days=number)
-        text = f"{day.isoformat()}: {ways[number % 5]} called 555-867-5309."
-        records.append(Record(text, id=str(number), metadata={"patient": "John Smith", "time": day.isoformat()}))
-    found = [
-        record.deidentified.text
-        for record in Pipeline([Deidentifier(mode="surrogate", key="k")]).pipe(records)
-        if record.deidentified is not None
-    ]
-    assert len(found) == 1000
-    days = [datetime.date.fromisoformat(text[:10]) for text in found]
-    assert {(later - day).days for day, later in itertools.pairwise(days)} == {1}
-    names = {tuple(sorted(re.findall(r"[a-z]+", text[11:].lower().split(" called")[0]))) for text in found}
-    given, family = (word for word in re.findall(r"[A-Z]\w+", found[0]))
-    assert names == {
-        tuple(sorted(words)) for words in ([given.lower(), family.lower()], ["mr", family.lower()], [given.lower()])
-    }
-    assert len({text.rsplit(" ", 1)[1] for text in found}) == 1
+# A thousand notes of one patient, and a few of another
+
+
+WRITTEN: list[tuple[str, str]] = [
+    ("%Y-%m-%d", r"\d{4}-\d\d-\d\d"),
+    ("%m/%d/%Y", r"\d{1,2}/\d{1,2}/\d{4}"),
+    ("%m/%d/%y", r"\d{1,2}/\d{1,2}/\d\d"),
+    ("%B %d, %Y", r"[A-Z][a-z]+ \d{1,2}, \d{4}"),
+    ("%d %b %Y", r"\d{1,2} [A-Z][a-z]{2} \d{4}"),
+    ("%d-%b-%Y", r"\d{1,2}-[A-Z][a-z]{2}-\d{4}"),
+]
+NAMED = ["{0} {1}", "Mr. {1}", "{1}, {0}", "{1:u}, {0:u}", "{0:l} {1:l}", "{0}"]
+DOCTORS = ["Dr. {0} {1}", "Dr. {1}", "{0} {1}, MD", "DR. {1:u}", "Dr. {0} {1}"]
+PHONES = ["555-867-5309", "(555) 867-5309", "555.867.5309", "+1 555 867 5309"]
+NUMBERS = ["AB12-3456", "ab123456", "AB 123456"]
+
+
+class Name(str):
+    """A name that a format may want in capitals or in small letters."""
+
+    def __format__(self, how: str) -> str:
+        return {"u": self.upper(), "l": self.lower()}.get(how, str(self))
+
+
+def notes_of(first: str, last: str, count: int) -> list[Record]:
+    """Write notes of one patient: each names patient and doctor in one of their ways, two days, and two numbers."""
+    made = []
+    for i in range(count):
+        day = datetime.date(2019, 1, 1) + datetime.timedelta(days=2 * i)
+        written, _ = WRITTEN[i % len(WRITTEN)]
+        parts = [
+            NAMED[i % len(NAMED)].format(Name(first), Name(last)),
+            DOCTORS[i % len(DOCTORS)].format(Name("Xanthe"), Name("Achterberg")),
+            day.strftime(written),
+            (day + datetime.timedelta(days=14)).strftime(written),
+            PHONES[i % len(PHONES)],
+            NUMBERS[i % len(NUMBERS)],
+        ]
+        metadata = {"patient": f"{first} {last}", "mrn": "AB123456", "time": day.isoformat()}
+        made.append(Record(" ; ".join(parts), id=str(i), metadata=metadata))
+    return made
+
+
+def given_out(records: list[Record], size: int = 64) -> list[list[str]]:
+    """Give the parts of the new text of each note."""
+    nlp = Pipeline([Deidentifier(mode="surrogate", key="k")], batch_size=size)
+    texts = [record.deidentified.text for record in nlp.pipe(records) if record.deidentified is not None]
+    assert len(texts) == len(records)
+    return [text.split(" ; ") for text in texts]
+
+
+def form_of(text: str) -> str:
+    """Give how a text is written: letters and digits as what they are."""
+    return re.sub(r"\d", "0", re.sub(r"[a-z]+", "a", re.sub(r"[A-Z]{2,}", "AA", re.sub(r"[A-Z](?=[a-z])", "A", text))))
+
+
+def read(text: str, written: str) -> datetime.date:
+    """Read a day; that of a May, which is as long as it is short, may have moved into a month of three letters."""
+    long = "%B" in written and len(text.split()[0]) > 3
+    return datetime.datetime.strptime(text, written if long else written.replace("%B", "%b")).date()
+
+
+@pytest.fixture(scope="module")
+def thousand() -> list[list[str]]:
+    return given_out(notes_of("Zebulon", "Quarry", 1000))
+
+
+@pytest.mark.parametrize(("place", "ways"), [(0, NAMED), (1, DOCTORS)])
+def test_in_a_thousand_notes_a_person_has_one_name_also_by_its_parts(
+    place: int, ways: list[str], thousand: list[list[str]]
+) -> None:
+    first, last = re.findall(r"[A-Z][a-z]+", thousand[0][place].replace("Dr.", ""))
+    assert {first, last}.isdisjoint({"Zebulon", "Quarry", "Xanthe", "Achterberg"})
+    for number, parts in enumerate(thousand):
+        assert parts[place] == ways[number % len(ways)].format(Name(first), Name(last)), number
+
+
+def test_in_a_thousand_notes_all_days_move_by_one_number_and_keep_their_form_and_intervals(
+    thousand: list[list[str]],
+) -> None:
+    moved, between = set(), set()
+    for number, parts in enumerate(thousand):
+        written, form = WRITTEN[number % len(WRITTEN)]
+        old = (datetime.date(2019, 1, 1) + datetime.timedelta(days=2 * number)).strftime(written)
+        assert re.fullmatch(form, parts[2]), parts[2]
+        assert re.fullmatch(form, parts[3]), parts[3]
+        if re.search(r"\b0", old):  # a day that is written with a zero stays so
+            assert re.search(r"\b\d\b", parts[2]) is None, (old, parts[2])
+        new, later = (read(part, written) for part in parts[2:4])
+        moved.add((new - datetime.date(2019, 1, 1)).days - 2 * number)
+        between.add((later - new).days)
+    assert between == {14}
+    (days,) = moved
+    assert -365 <= days <= -1
+
+
+def test_in_a_thousand_notes_a_number_stays_one_number_in_the_form_of_each(thousand: list[list[str]]) -> None:
+    for place, written, kept in ((4, PHONES, 10), (5, NUMBERS, 8)):
+        assert len({re.sub(r"\W", "", parts[place]).upper()[-kept:] for parts in thousand}) == 1
+        for number, parts in enumerate(thousand):
+            assert form_of(parts[place]) == form_of(written[number % len(written)])
+            assert parts[place] != written[number % len(written)]
+
+
+def test_neither_order_nor_batches_nor_other_notes_change_a_surrogate(thousand: list[list[str]]) -> None:
+    records = notes_of("Zebulon", "Quarry", 1000)[::-25]
+    others = notes_of("Ottoline", "Brisk", 40)
+    mixed = [record for pair in zip(records, others, strict=True) for record in pair]
+    assert given_out(mixed, size=7)[::2] == thousand[::-25]
+
+
+def test_another_patient_has_other_names_days_and_numbers(thousand: list[list[str]]) -> None:
+    for one, other in zip(thousand[:40], given_out(notes_of("Ottoline", "Brisk", 40)), strict=True):
+        assert all(mine != yours for mine, yours in zip(one, other, strict=True))

@@ -202,19 +202,6 @@ def test_every_word_about_a_drug_means_what_this_page_says(field: str, kind: str
         }
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_every_name_takes_a_number_without_a_unit(lang: str) -> None:
-    rules = ENGLISH if lang == "en" else CHINESE
-    names = [*rules["names"], *rules["exact_names"]]
-    for name in names:
-        record = Record(f"{name}: 14.5")
-        stage(lang).process([record])
-        assert [(value.name, value.number) for value in record.values] == [(name, 14.5)], name
-    unknown = Record("Frumious: 14.5")
-    stage(lang).process([unknown])
-    assert unknown.values == []
-
-
 COMPARATORS = {
     "<": "<|less than|below|under|fewer than|lower than|小于|低于|少于|不到",
     "<=": "<=|=<|≤|⩽|at most|up to|no more than|not more than|maximum of|less than or equal to|"
