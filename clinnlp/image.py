@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clinnlp._plain import check_unicode, clone, to_plain
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from clinnlp.encoders.image_info import ImageInfo
+
 __all__ = ["Image"]
 
 _BYTES = (bytes, bytearray, memoryview)
 
 
 class Image:
-    """A picture given as a path, encoded bytes or an array: PNG, JPEG, TIFF or DICOM.
+    """A picture given as a path, encoded bytes, an array or a DICOM data set: PNG, JPEG, TIFF, GIF or DICOM.
 
     Parameters
     ----------
-    source : path, bytes or array, optional
-        What the picture is read from; told apart by its type.
+    source : path, bytes, array or pydicom.Dataset, optional
+        What the picture is read from; told apart by its type. A data set is written to `data` as it is now.
     path : path, optional
         A file.
     data : bytes, optional
@@ -42,7 +45,7 @@ class Image:
     Raises
     ------
     RecordError
-        If not exactly one of path, data and array is given, or an array holds objects.
+        If not exactly one of path, data and array is given, an array holds objects, or a data set cannot be written.
     """
 
     __slots__ = ("array", "data", "labels", "name", "path")
@@ -64,6 +67,10 @@ class Image:
             path = source
         elif isinstance(source, _BYTES):
             data = bytes(source)
+        elif _is_dataset(source):
+            from clinnlp.encoders.dicom_files import dataset_bytes
+
+            data = dataset_bytes(source)
         elif source is not None:
             array = source
         if not isinstance(path, (str, os.PathLike, type(None))) or not isinstance(data, (*_BYTES, type(None))):
@@ -103,8 +110,13 @@ class Image:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.path, self.data, self.array, self.name, self.labels = state
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """Decode the picture.
+    def pixels(self, frame: int = 0) -> NDArray[np.uint8]:
+        """Decode the picture, or one frame or page of several.
+
+        Parameters
+        ----------
+        frame : int
+            From 0.
 
         Returns
         -------
@@ -114,11 +126,46 @@ class Image:
         Raises
         ------
         ImageError
-            If it cannot be decoded.
+            If it cannot be decoded, or has no such frame.
         """
         from clinnlp.encoders.pixels import decode
 
-        return decode(self)
+        return decode(self, frame)
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Decode all frames or pages one after another, each when it is asked for.
+
+        Yields
+        ------
+        ndarray of uint8, shape (height, width, 3)
+            As from `pixels`.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be decoded, or has more frames than `clinnlp.encoders.limits` allows.
+        """
+        from clinnlp.encoders.pixels import decode_all
+
+        return decode_all(self)
+
+    def info(self) -> ImageInfo:
+        """Tell what describes the pixels, and never the patient, without decoding them.
+
+        Returns
+        -------
+        ImageInfo
+            Format, height, width, frames; of DICOM also modality, body part, laterality, view position, pixel spacing
+            in mm, photometric interpretation and transfer syntax.
+
+        Raises
+        ------
+        ImageError
+            If there is no such file, it is not a picture, is damaged or too large.
+        """
+        from clinnlp.encoders.image_info import read_info
+
+        return read_info(self)
 
     def copy(self) -> Image:
         """Copy the image and its labels; bytes and array are shared."""
@@ -162,6 +209,12 @@ class Image:
         except (ValueError, EOFError, OSError):
             raise RecordError("the bytes of an image are damaged: they are not what Image.to_dict gives") from None
         return cls(**given)
+
+
+def _is_dataset(source: Any) -> bool:
+    """Tell a DICOM data set, of which there is none before pydicom is imported."""
+    pydicom = sys.modules.get("pydicom")
+    return pydicom is not None and isinstance(source, pydicom.Dataset)
 
 
 def _pixels(array: Any) -> NDArray[Any]:
