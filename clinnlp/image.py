@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from clinnlp.cleaned_image import CleanedImage
     from clinnlp.encoders.image_info import ImageInfo
 
 __all__ = ["Image"]
 
 _BYTES = (bytes, bytearray, memoryview)
+_FIELDS = ("array", "data", "labels", "name", "path")
 
 
 class Image:
@@ -42,13 +44,20 @@ class Image:
     labels : dict
         Gold or found labels, as `Record.labels`.
 
+    Attributes
+    ----------
+    cleaned : CleanedImage or None
+        The pixels that models read in the place of the raw ones, with the way back to their coordinates; see
+        `clinnlp.stages.ImageCleaner`. It goes along where the image is copied or pickled; what is made again from the
+        image is neither written by `to_dict` nor compared.
+
     Raises
     ------
     RecordError
         If not exactly one of path, data and array is given, an array holds objects, or a data set cannot be written.
     """
 
-    __slots__ = ("array", "data", "labels", "name", "path")
+    __slots__ = ("array", "cleaned", "data", "labels", "name", "path")
 
     def __init__(
         self,
@@ -84,6 +93,7 @@ class Image:
         self.array: NDArray[Any] | None = None if array is None else _pixels(array)
         self.name = name
         self.labels: dict[str, list[Label]] = read_labels(labels)
+        self.cleaned: CleanedImage | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
@@ -105,10 +115,10 @@ class Image:
         return f"Image({kind}, labels={sorted(self.labels)})"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self.path, self.data, self.array, self.name, self.labels)
+        return (self.path, self.data, self.array, self.name, self.labels, self.cleaned)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.path, self.data, self.array, self.name, self.labels = state
+        self.path, self.data, self.array, self.name, self.labels, self.cleaned = state
 
     def pixels(self, frame: int = 0) -> NDArray[np.uint8]:
         """Decode the picture, or one frame or page of several.
@@ -131,6 +141,16 @@ class Image:
         from clinnlp.encoders.pixels import decode
 
         return decode(self, frame)
+
+    def view(self) -> NDArray[np.uint8]:
+        """Give the pixels that models read, shape (height, width, 3): the cleaned ones where there are, else the raw.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be decoded.
+        """
+        return self.pixels() if self.cleaned is None else self.cleaned.pixels
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Decode all frames or pages one after another, each when it is asked for.
@@ -168,8 +188,10 @@ class Image:
         return read_info(self)
 
     def copy(self) -> Image:
-        """Copy the image and its labels; bytes and array are shared."""
-        return Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=clone(self.labels))
+        """Copy the image and its labels; bytes, array and cleaned pixels are shared."""
+        made = Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=clone(self.labels))
+        made.cleaned = self.cleaned
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Give the image as a plain dictionary; bytes and arrays (as .npy) become base64 text."""
@@ -195,10 +217,8 @@ class Image:
         RecordError
             If there are other fields, or the bytes cannot be read.
         """
-        if unknown := [name for name in plain if name not in cls.__slots__]:
-            raise RecordError(
-                f"an image has no field {unknown[0]!r}: its fields are {', '.join(sorted(cls.__slots__))}"
-            )
+        if unknown := [name for name in plain if name not in _FIELDS]:
+            raise RecordError(f"an image has no field {unknown[0]!r}: its fields are {', '.join(_FIELDS)}")
         given = {name: value for name, value in plain.items() if value is not None}
         try:
             for field in ("data", "array"):

@@ -48,7 +48,7 @@ class ImageClassifier(LearningStage):
     The labels of each picture go to `image.labels[name]`, and those of the record, by the mean of its pictures'
     probabilities, to `record.labels[name]`: all labels with their probabilities, best first, in the place of what
     stood there. A record without pictures gets an empty list. A picture that cannot be decoded is its record's
-    error, and leaves that record without labels.
+    error, and leaves that record without labels. Where an `ImageCleaner` stands before it, it reads what that made.
 
     It is fitted on the labels under its name in `image.labels`, or for all images of a record in `record.labels`, and
     judged by macro F1.
@@ -275,7 +275,7 @@ class ImageClassifier(LearningStage):
             record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
 
     def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
-        """Decode pictures one by one, and bring each to the size that the network reads.
+        """Bring pictures one by one to the size that the network reads: cleaned ones, or raw ones, decoded.
 
         Yields
         ------
@@ -288,7 +288,7 @@ class ImageClassifier(LearningStage):
         """
         for number, image in enumerate(images):
             try:
-                pixels = image.pixels()
+                pixels = image.view()
             except ImageError as error:
                 raise ImageError(f"image {number}: {error}") from None
             yield resize(self.processor, pixels)
