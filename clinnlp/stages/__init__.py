@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.cleaning import TextCleaner
     from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
+    from clinnlp.stages.image_cleaning import ImageCleaner
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.reports import ReportClassifier
     from clinnlp.stages.rules import RuleMatcher
@@ -28,6 +29,7 @@ __all__ = [
     "Deidentifier",
     "EntityExtractor",
     "ImageClassifier",
+    "ImageCleaner",
     "ReportClassifier",
     "RuleMatcher",
     "SectionDetector",
@@ -46,6 +48,7 @@ _MODULES = {
     "Deidentifier": "deidentification",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
+    "ImageCleaner": "image_cleaning",
     "ReportClassifier": "reports",
     "RuleMatcher": "rules",
     "SectionDetector": "sections",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scans import scan
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -20,7 +21,7 @@ import clinnlp
 from clinnlp import FitConfig, Image, Label, Pipeline, Record
 from clinnlp.encoders.images import small_network
 from clinnlp.errors import CheckpointError, ConfigError, StageError, TrainingError
-from clinnlp.stages import ImageClassifier
+from clinnlp.stages import ImageClassifier, ImageCleaner
 
 LABELS = ["none", "mass"]
 FAST = {"learning_rate": 3e-3, "batch_tokens": 8 * 64, "warmup": 0.0}
@@ -259,3 +260,15 @@ def test_corrupt_weights_and_other_architectures_are_one_line_errors(fitted: Ima
         with pytest.raises(CheckpointError) as caught:
             ImageClassifier.from_pretrained(broken).warm_up()
         assert "\n" not in str(caught.value)
+
+
+def test_the_classifier_reads_the_cleaned_picture() -> None:
+    stage = ImageClassifier.from_base(labels=["none", "mass"], name="finding", image_size=24)
+    film = scan(0)
+    one, other = Record(images=[Image(film)]), Record(images=[Image(film)])
+    Pipeline([ImageCleaner(size=100), stage])(one)
+    stage(other)
+    inner = ImageCleaner(size=100).clean(Image(film)).pixels
+    alone = stage(Record(images=[Image(inner)]))
+    assert one.labels["finding"][0].score == pytest.approx(alone.labels["finding"][0].score, abs=1e-6)
+    assert one.labels["finding"][0].score != pytest.approx(other.labels["finding"][0].score, abs=1e-6)
