@@ -31,6 +31,7 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "topics": "clinnlp.stages.topics:TopicModel",
     "deidentification": "clinnlp.stages.deidentification:Deidentifier",
     "values": "clinnlp.stages.values:ValueExtractor",
+    "image_cleaning": "clinnlp.stages.image_cleaning:ImageCleaner",
     "images": "clinnlp.stages.images:ImageClassifier",
     "fusion": "clinnlp.stages.multimodal:MultimodalClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",

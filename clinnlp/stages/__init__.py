@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clinnlp.stages.cleaning import TextCleaner
     from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
+    from clinnlp.stages.image_cleaning import ImageCleaner
     from clinnlp.stages.images import ImageClassifier
     from clinnlp.stages.multimodal import MultimodalClassifier
     from clinnlp.stages.reports import ReportClassifier
@@ -29,6 +30,7 @@ __all__ = [
     "Deidentifier",
     "EntityExtractor",
     "ImageClassifier",
+    "ImageCleaner",
     "MultimodalClassifier",
     "ReportClassifier",
     "RuleMatcher",
@@ -48,6 +50,7 @@ _MODULES = {
     "Deidentifier": "deidentification",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
+    "ImageCleaner": "image_cleaning",
     "MultimodalClassifier": "multimodal",
     "ReportClassifier": "reports",
     "RuleMatcher": "rules",

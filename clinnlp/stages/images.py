@@ -52,7 +52,7 @@ class ImageClassifier(LearningStage):
     The labels of each picture go to `image.labels[name]`, and those of the record, by the mean of its pictures'
     probabilities, to `record.labels[name]`: all labels with their probabilities, best first, in the place of what
     stood there. A record without pictures gets an empty list. A picture that cannot be decoded is its record's
-    error, and leaves that record without labels.
+    error, and leaves that record without labels. Where an `ImageCleaner` stands before it, it reads what that made.
 
     It is fitted on the labels under its name in `image.labels`, or for all images of a record in `record.labels`, and
     judged by macro F1.
@@ -285,7 +285,7 @@ class ImageClassifier(LearningStage):
             record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
 
     def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
-        """Decode pictures one by one, and bring each to the size that the network reads.
+        """Bring pictures one by one to the size that the network reads: cleaned ones, or raw ones, decoded.
 
         Yields
         ------
@@ -354,14 +354,17 @@ class ImageClassifier(LearningStage):
         from clinnlp.encoders.heat_maps import class_activation, to_original
         from clinnlp.explanation import HeatMap
 
-        pixels = record.images[number].pixels()
-        (read,) = self.read([record.images[number]])
+        image = record.images[number]
+        (read,) = self.read([image])
         (scores,) = self.predict([read])
         chosen = int(scores.argmax()) if label is None else self.labels.index(label)
         inputs = model_inputs(self.processor, [read]).to(self.model.device)
         values, _ = class_activation(self.model, inputs, chosen)
-        height, width, _ = pixels.shape
+        height, width, _ = image.view().shape
         values = to_original(values, self.processor, height, width, (read.shape[1], read.shape[2]))
+        if image.cleaned is not None:
+            values = image.cleaned.map_to_original(values)
+        pixels = image.pixels()
         return HeatMap(record.id, number, self.labels[chosen], float(scores[chosen]), values, pixels, "LayerCAM")
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -415,7 +418,7 @@ def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.
     """Decode pictures one by one, and bring each to the size that a processor says; see `ImageClassifier.read`."""
     for number, image in enumerate(images):
         try:
-            pixels = image.pixels()
+            pixels = image.view()
         except ImageError as error:
             raise ImageError(f"image {number}: {error}") from None
         yield resize(processor, pixels)

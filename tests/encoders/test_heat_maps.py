@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from transformers import ResNetConfig, ResNetForImageClassification, ViTConfig, ViTForImageClassification
 from transformers import ViTImageProcessorPil as Processor
 
-from clinnlp import FitConfig, Image, Record
+from clinnlp import FitConfig, Image, Pipeline, Record
 from clinnlp.encoders.heat_maps import class_activation, to_original
 from clinnlp.encoders.images import resize
 from clinnlp.errors import ConfigError
-from clinnlp.stages import ImageClassifier
+from clinnlp.stages import ImageClassifier, ImageCleaner
 
 
 def spots(count: int, seed: int, size: tuple[int, int] = (56, 56)) -> tuple[list[Record], list[tuple[int, int]]]:
@@ -68,6 +68,22 @@ def test_a_map_says_of_what_it_is_and_is_written_as_a_picture(fitted: ImageClass
     assert written[hot][:, 0].mean() > written[hot][:, 2].mean() + 20  # red over the grey
     assert (found.overlay(0.0) == found.pixels).all()
     assert record.images[0].labels == spots(2, 2)[0][1].images[0].labels
+
+
+def test_a_map_of_a_cleaned_picture_lies_over_the_one_that_was_given(fitted: ImageClassifier) -> None:
+    records, centres = spots(12, 3)
+    for record in records:
+        film = np.zeros((120, 150), dtype=np.uint8)
+        film[50:106, 70:126] = record.images[0].array
+        record.images = [Image(film)]
+    cleaned = list(Pipeline([ImageCleaner(["crop"])]).pipe(records))
+    assert all(record.images[0].view().shape[0] < 80 for record in cleaned)
+    hits = []
+    for (one,), (row, column) in zip(fitted.explain(cleaned[1::2], "spot"), centres[1::2], strict=True):
+        assert one.values.shape == (120, 150)
+        at = one.peak()
+        hits.append(abs(at[0] - row - 50) < 9 and abs(at[1] - column - 70) < 9)
+    assert sum(hits) >= 5
 
 
 def test_a_label_that_there_is_not_is_refused(fitted: ImageClassifier) -> None:

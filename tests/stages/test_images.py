@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from scans import scan
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -22,7 +23,7 @@ from clinnlp import FitConfig, Image, Label, Pipeline, Record
 from clinnlp.encoders.images import small_network
 from clinnlp.encoders.views import Views
 from clinnlp.errors import CheckpointError, ConfigError, StageError, TrainingError
-from clinnlp.stages import ImageClassifier
+from clinnlp.stages import ImageClassifier, ImageCleaner
 
 LABELS = ["none", "mass"]
 FAST = {"learning_rate": 3e-3, "batch_tokens": 8 * 64, "warmup": 0.0}
@@ -296,3 +297,15 @@ def test_a_network_is_fitted_on_views_and_its_last_layer_alone_where_it_is_froze
         stage.fit(TRAIN[:24], config=FitConfig(epochs=1, augment=["shift"], freeze="encoder"))
     with pytest.raises(ConfigError, match="augment has 'turn'"):
         FitConfig(augment=["turn"])
+
+
+def test_the_classifier_reads_the_cleaned_picture() -> None:
+    stage = ImageClassifier.from_base(labels=["none", "mass"], name="finding", image_size=24)
+    film = scan(0)
+    one, other = Record(images=[Image(film)]), Record(images=[Image(film)])
+    Pipeline([ImageCleaner(size=100), stage])(one)
+    stage(other)
+    inner = ImageCleaner(size=100).clean(Image(film)).pixels
+    alone = stage(Record(images=[Image(inner)]))
+    assert one.labels["finding"][0].score == pytest.approx(alone.labels["finding"][0].score, abs=1e-6)
+    assert one.labels["finding"][0].score != pytest.approx(other.labels["finding"][0].score, abs=1e-6)
