@@ -20,6 +20,7 @@ from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
+from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.sparing import has_form, is_spared, may_stay
 from clinnlp.stages._learning_stage import LearningStage
 from clinnlp.stages.entities import EntityExtractor
@@ -250,8 +251,9 @@ class Deidentifier(EntityExtractor):
             record.deidentified = None
         key = self._secret()
         with self._guarded():
-            found = self._find(records)
-            texts = [self._replaced(record, some, key) for record, some in zip(records, found, strict=True)]
+            known = [self._known(record) for record in records]
+            found = self._find(records, known)
+            texts = [self._replaced(*each, key) for each in zip(records, found, known, strict=True)]
         for record, some, text in zip(records, found, texts, strict=True):
             record.identifiers = self._identifiers(record, some)
             record.deidentified = text
@@ -272,16 +274,14 @@ class Deidentifier(EntityExtractor):
         An entity's attribute `by` says what found it: "metadata", "pattern" or "model".
         """
         with self._guarded():
-            return [[self._entity(one) for one in some] for some in self._find(records)]
+            found = self._find(records, [self._known(record) for record in records])
+            return [[self._entity(one) for one in some] for some in found]
 
     def _entity(self, one: Found) -> Entity:
         return Entity(one.start, one.end, one.label, score=one.score, attributes={"by": one.by}, source=self.name)
 
-    def _find(self, records: Sequence[Record]) -> list[list[Found]]:
-        return [
-            self._found_in(record, from_model)
-            for record, from_model in zip(records, self._found_by_head(records), strict=True)
-        ]
+    def _find(self, records: Sequence[Record], known: Sequence[KnownStrings]) -> list[list[Found]]:
+        return [self._found_in(*each) for each in zip(records, self._found_by_head(records), known, strict=True)]
 
     def _found_by_head(self, records: Sequence[Record]) -> list[list[Found]]:
         found: list[list[Found]] = [[] for _ in records]
@@ -293,14 +293,13 @@ class Deidentifier(EntityExtractor):
                 ]
         return found
 
-    def _found_in(self, record: Record, from_model: Sequence[Found]) -> list[Found]:
+    def _found_in(self, record: Record, from_model: Sequence[Found], known: KnownStrings) -> list[Found]:
         """Join what patterns, metadata, the head and the record itself say."""
-        patterns, known = self._ready(), self._known(record)
         found = [Found(e.start, e.end, e.label, "record", e.score) for e in self._brought(record)]
         found += [one for one in from_model if self._counts(one, record.text[one.start : one.end])]
-        found += [*patterns.find(record.text), *known.find(record.text)]
+        found += self._found_in_text(record.text, known)
         if record.cleaned is not None and record.cleaned.alignment.edits:
-            found += _in_source(record.cleaned, [*patterns.find(record.cleaned.text), *known.find(record.cleaned.text)])
+            found += _in_source(record.cleaned, self._found_in_text(record.cleaned.text, known))
         own = {*self.labels, *(one.label for one in found)}
         others = sorted((e.start, e.end) for e in record.entities if e.label not in own)
         return merged([one for one in found if one.sure or not is_spared(one, record.text, others)], record.text)
@@ -308,6 +307,10 @@ class Deidentifier(EntityExtractor):
     def _counts(self, one: Found, text: str) -> bool:
         """Tell whether what the head found is sure enough, has the form of its kind, and is nothing that may stay."""
         return one.score >= self.threshold and has_form(text, one.label) and not may_stay(text, one.label)
+
+    def _found_in_text(self, text: str, known: KnownStrings) -> list[Found]:
+        view = searched(text)
+        return [*self._ready().find(text, view), *known.find(text, view)]
 
     def _known(self, record: Record) -> KnownStrings:
         return KnownStrings(known_values(record.metadata, self.known))
@@ -322,8 +325,7 @@ class Deidentifier(EntityExtractor):
         new = [self._entity(one) for one in found if (one.start, one.end) not in places]
         return sorted([*brought, *new], key=lambda entity: (entity.start, entity.end))
 
-    def _replaced(self, record: Record, found: Sequence[Found], key: bytes | None) -> EditedText:
-        known = self._known(record)
+    def _replaced(self, record: Record, found: Sequence[Found], known: KnownStrings, key: bytes | None) -> EditedText:
         replacer = Replacer(self.mode, self.mark, key, record.metadata, known)
         edited, marked = replacer.replace(record.text, found)
         return check_output(edited, marked, self._ready(), known)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from clinnlp.stages._identifiers.found import merged
-from clinnlp.stages._identifiers.patterns import PatternFinder
+from clinnlp.stages._identifiers.found import Found, merged
+from clinnlp.stages._identifiers.patterns import PatternFinder, _crossing
 
 FINDER = PatternFinder(["en", "zh"])
 
@@ -175,3 +175,30 @@ def test_offsets_are_code_points_behind_signs_of_several_bytes() -> None:
 
 def test_invisible_signs_inside_hide_nothing() -> None:
     assert found("Call 555-\u200b123-45\u00ad67") == [("PHONE", "555-\u200b123-45\u00ad67")]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("We saw Mary Stone.", ["Mary Stone"]),
+        ("We saw Anne-Mary Stone, O'Mary Stone and éMary Stone.", []),
+        ("We saw 3Mary Stone and -Mary Stone, with 'Mary Stone.", ["Mary Stone"] * 3),
+        ("We saw john Mary Stone and MaryMary Stone.", ["Mary Stone"]),
+        ("We saw mary Stone and Mary stone.", []),
+    ],
+)
+def test_an_ordinary_first_name_is_a_word_by_itself(text: str, names: list[str]) -> None:
+    assert [one for label, one in found(text) if label == "PERSON"] == names
+
+
+def test_of_what_joined_lines_show_that_is_kept_which_a_line_end_cut() -> None:
+    text = "3/5/\n2024 x"
+    crossing = Found(0, 9, "DATE")
+
+    def kept(*others: Found) -> list[Found]:
+        return list(_crossing([crossing, Found(0, 4, "DATE")], text, others))
+
+    assert kept() == [crossing]
+    assert kept(Found(0, 4, "DATE")) == kept(Found(5, 9, "DATE")) == kept(Found(0, 9, "DATE")) == []
+    assert kept(Found(0, 4, "PHONE"), Found(5, 11, "DATE"), Found(10, 11, "DATE")) == [crossing]
+    assert kept(Found(3, 11, "DATE"), Found(2, 8, "DATE"), Found(5, 11, "DATE")) == []
