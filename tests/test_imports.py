@@ -13,8 +13,7 @@ import clinnlp
 
 HEAVY = (
     "accelerate", "datasets", "lancedb", "monai", "numpy", "pandas", "PIL", "pyarrow", "pydicom", "scipy", "skimage",
-    "sklearn", "spacy",
-    "torch", "transformers", "typer", "rich", "huggingface_hub",
+    "sklearn", "spacy", "torch", "transformers", "typer", "rich", "huggingface_hub",
 )  # fmt: skip
 
 

@@ -47,7 +47,8 @@ class ImageCleaner(Stage):
     The steps, in their order:
 
     - `denoise_median`: the median of a small square around each pixel; takes away single odd pixels.
-    - `denoise_nlm`: non-local means, by the noise that is found in the picture. Slow: seconds for a large picture.
+    - `denoise_nlm`: non-local means, by the noise that is found in the picture. Slow on large ones: crop and resize
+      them first.
     - `normalise`: brings two percentiles of the brightness to black and white.
     - `contrast`: contrast limited adaptive histogram equalisation (CLAHE).
     - `deskew`: turns a scan upright by the angle of its straight edges; does nothing where none stands out.
@@ -55,11 +56,11 @@ class ImageCleaner(Stage):
       take names out of a picture: what is written over the body stays.
     - `resize`: brings the longest side to one size, and pads where that is asked for.
 
-    The raw picture stays as it is; of several frames the first is cleaned. Where the image brings cleaned pixels, those
-    are cleaned further, unless the same steps with the same settings made them. `Image.view` gives them to who reads
-    the picture, as `ImageClassifier` does. They are held in memory as long as the record, up to
-    `clinnlp._held_pixels.MAX_HELD` bytes of all images; beyond that, those of the oldest are made again when they are
-    asked for. A picture that cannot be decoded is its record's error, and leaves the pictures of that record as they
+    The raw picture stays as it is; of several frames the first is cleaned. Where the image brings cleaned pixels,
+    those are cleaned further, unless the same steps with the same settings made them. `Image.view` gives them to
+    who reads the picture, as `ImageClassifier` does. They are held in memory as long as the record, up to half a
+    gigabyte of all images together; beyond that, those of the oldest are let go, and made again when they are asked
+    for. A picture that cannot be decoded is its record's error, and leaves the pictures of that record as they
     were.
 
     Parameters

@@ -22,7 +22,8 @@ _LEAST_ANGLE = 0.5
 _STEP = 0.25
 _FRAME = 3
 # A line counts that is this long, in shares of the shorter side, and an angle whose energy is so many times that of the
-# middle one. Set on 87 films of the covid_cxr corpus, upright and turned on a black ground, and tried on the others.
+# middle one. Set on 87 films of the covid_cxr corpus, upright and turned on a black ground; how they do on the
+# others is in docs/images.md.
 _LEAST_LENGTH = 0.3
 _LEAST_CLEARNESS = 1.4
 _APART = 8
