@@ -141,8 +141,12 @@ def _notes(folder: Path) -> Parts:
 
 
 def _assertion(folder: Path) -> Parts:
-    rows = _json_lines(existing(folder, "test.jsonl"), ("id", "text", "entities"))
-    return {"test": [Record.from_dict(row) for row in rows]}
+    return {
+        part: [
+            Record.from_dict(row) for row in _json_lines(existing(folder, f"{part}.jsonl"), ("id", "text", "entities"))
+        ]
+        for part in ("test", "zh_devel", "zh_test")
+    }
 
 
 def _written_parts(folder: Path) -> Parts:

@@ -348,6 +348,20 @@ def test_the_written_assertions_are_counted_in_their_card() -> None:
     assert len(records) == 300 == len({(r.text, r.entities[0].start) for r in records})
 
 
+@pytest.mark.parametrize(("part", "column", "sentences"), [("zh_devel", 2, 72), ("zh_test", 3, 43)])
+def test_the_written_chinese_assertions_are_counted_in_their_card(part: str, column: int, sentences: int) -> None:
+    records = catalogue.load("assertion")[part]
+    folder = catalogue.folder("assertion")
+    assert folder is not None
+    rows = [line.split(" | ") for line in (folder / "README.md").read_text(encoding="utf-8").splitlines()]
+    card = {row[0].strip("| "): row[column - 1].strip(" |") for row in rows if len(row) == 3}
+    golds = [entity.assertion or Assertion() for record in records for entity in record.entities]
+    for flag in ("negated", "hypothetical", "historical", "family"):
+        assert card[flag] == str(sum(getattr(gold, flag) for gold in golds))
+    assert card["none of them"] == str(golds.count(Assertion()))
+    assert len(records) == sentences == len({record.text for record in records})
+
+
 def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentification(own: Callable[[str], Path]) -> None:
     folder = own("presidio_synth")
     spans = [

@@ -18,7 +18,7 @@ __all__ = ["FLAGS", "CueRules", "Meaning", "merged_rules", "read_rules"]
 FLAGS = ("negated", "hypothetical", "historical", "family")
 SCOPES = ("forward", "backward", "both")
 _FIELDS = ("words", "cues", "pseudo", "ends", "sections", "headings", "alone", "silences")
-_CUE_FIELDS = ("flag", "scope", "words", "ends", "phrases")
+_CUE_FIELDS = ("flag", "scope", "words", "clause", "ends", "phrases")
 _END_FIELDS = ("flags", "phrases")
 
 
@@ -38,6 +38,8 @@ class Meaning:
         Flags whose open scopes it ends.
     own : bool
         Whether a user gave it: then what the language says of the same phrase does not count.
+    clause : bool
+        Whether its scope ends with the clause, at a comma or semicolon.
     """
 
     flags: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Meaning:
     limit: int = 0
     ends: tuple[str, ...] = ()
     own: bool = False
+    clause: bool = False
 
 
 PSEUDO = Meaning()
@@ -100,8 +103,10 @@ def meanings_of(rules: Mapping[str, Any], *, own: bool = False) -> Iterator[tupl
             raise ConfigError(f"{where}.scope is one of {', '.join(SCOPES)}, not {scope!r}")
         if type(limit) is not int or limit < 0:
             raise ConfigError(f"{where}.words is a number of words, not {limit!r}")
+        if type(clause := group.get("clause", False)) is not bool:
+            raise ConfigError(f"{where}.clause is true or false, not {clause!r}")
         ends = tuple(_flag(flag, f"{where}.ends") for flag in _texts(group.get("ends", []), f"{where}.ends"))
-        meaning = Meaning(flags, scope != "backward", scope != "forward", limit, ends, own)
+        meaning = Meaning(flags, scope != "backward", scope != "forward", limit, ends, own, clause)
         for phrase in _texts(group.get("phrases"), f"{where}.phrases"):
             yield phrase, meaning, f"{where}.phrases"
     for phrase in _texts(rules.get("pseudo") or [], "pseudo"):

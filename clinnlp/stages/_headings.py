@@ -14,7 +14,7 @@ _LINE = re.compile("[^\n\r\x0b\x0c\x85\u2028\u2029]+")
 _OPENING = re.compile(
     r"[^\S\n]*(?P<hashes>\#{1,6}(?=[^\S\n]))?(?P<bullet>[-*+•●▪>](?=[^\S\n]))?(?P<frame>[=~*_<\[-]{0,8})[^\S\n]*"
     r"(?P<number>\(?\d{1,2}[.)](?!\d)|\(?(?:[A-Za-z]|[IVXivx]{1,5})[.)](?=[^\S\n])"
-    r"|\d{1,2}、|[一二三四五六七八九十]{1,3}、)?[^\S\n]*[*_【]{0,3}"
+    r"|\d{1,2}、|[一二三四五六七八九十]{1,3}[、.．]|[（(][一二三四五六七八九十]{1,3}[）)])?[^\S\n]*[*_【]{0,3}"
 )
 _SEPARATOR = re.compile(r"[^\S\n]*】?[:：]|】|[^\S\n]+[-–—]{1,2}(?=\s|$)|\.(?=\s|$)|[^\S\n]*$")
 _ALIKE = str.maketrans("：】–—", "::--")
@@ -23,6 +23,10 @@ _BODY = re.compile(r"[*_]{0,3}(?:[^\S\n]*\n[-=~*]{3,}[^\S\n]*(?=\n|\Z))?\s*")
 _ADDED = re.compile(r"(?:\s*\([^()\n]{0,40}\)|\s*\#?\s?\d{1,2})$")
 _JOINED = re.compile(r"/|&|,|\sAND\s")
 _INLINE = re.compile(r"(?:(?<=[.;!?)\]\"”]\s)|(?<=\s\s))(?P<title>[A-Z][A-Z0-9 &/,'’()-]{1,60}?) ?:(?=\s)")
+# Chinese has no capitals: there a title in a line stands behind the end of a sentence.
+_INLINE_HAN = re.compile(r"(?<=[。；;！？])[^\S\n]*(?P<title>[\u4e00-\u9fff]{2,8})[：:]")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+_SPACED_HAN = re.compile(r"(?<=[\u4e00-\u9fff])[^\S\n]+(?=[\u4e00-\u9fff])")
 _PLAIN_CAPITALS = re.compile(r"[A-Z][A-Z &/'’()-]*[A-Z)]")
 _WORDS = re.compile(r"[^\W_]+")
 _ITEM = re.compile(r"\d{1,2}[.)](?!\d)")
@@ -67,6 +71,8 @@ class _Candidate:
 
 def title_key(title: str) -> str:
     """Give the form in which titles are compared: lower case, words only, singular, without articles."""
+    if not title.isascii():
+        title = _SPACED_HAN.sub("", title)  # 主　诉
     words = _WORDS.findall(title.lower().replace("&", " and ").replace("'s", "s").replace("’s", "s"))
     return " ".join(_singular(word) for i, word in enumerate(words) if i == 0 or word not in ("the", "this"))
 
@@ -99,6 +105,7 @@ class HeadingFinder:
         self._names: dict[str, str] = {
             title_key(title): name for name, titles in rules["titles"].items() for title in titles
         }
+        self._is_han = any(_HAN.match(title) for titles in rules["titles"].values() for title in titles)
         self._never = frozenset(map(title_key, rules.get("never", ())))
         self._capitals_only = frozenset(map(title_key, rules.get("capitals_only", ())))
         self._qualifiers = tuple(title_key(words) + " " for words in rules.get("qualifiers", ()))
@@ -121,7 +128,8 @@ class HeadingFinder:
                 title_end = candidate.title_start + len(candidate.title)
                 found.append(Heading(candidate.start, candidate.title_start, title_end, body, name))
                 current, number, at = name, candidate.number, min(body, line.end)
-            for match in _INLINE.finditer(text, at, line.end):
+            inline = _INLINE_HAN if self._is_han else _INLINE
+            for match in inline.finditer(text, at, line.end):
                 name = self._inline(match["title"], current)
                 if name:
                     start, end = match.span("title")

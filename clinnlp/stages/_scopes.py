@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -10,6 +11,7 @@ from clinnlp.stages._phrases import END, PhraseFinder, Word
 
 __all__ = ["Reach", "cues_of_sentence"]
 
+_CLAUSE_ENDS = frozenset("，,；;")
 Place = tuple[int, int]
 """The first word of something in a sentence, and the one after its last."""
 Reach = dict[str, Place]
@@ -19,9 +21,9 @@ Reach = dict[str, Place]
 def cues_of_sentence(finder: PhraseFinder[Meaning], words: Sequence[Word], places: Sequence[Place]) -> list[Reach]:
     """Find the cues that reach each of the entities of a sentence.
 
-    A scope begins behind its cue (in front of one that works backward) and ends with the sentence, where its words are
-    used up, at a phrase that ends scopes of its flag, or where a new cue of its flag begins another. A cue that
-    overlaps an entity does not reach that one: "no known drug allergies" may be an entity.
+    A scope begins behind its cue (in front of one that works backward) and ends with the sentence, or its clause, where
+    its words are used up, at a phrase that ends scopes of its flag, or where a new cue of its flag begins another. A
+    cue that overlaps an entity does not reach that one: "no known drug allergies" may be an entity.
 
     Parameters
     ----------
@@ -44,16 +46,20 @@ def cues_of_sentence(finder: PhraseFinder[Meaning], words: Sequence[Word], place
     matches = [(m, _counted(m.meanings)) for m in finder.find(closed, edges)]
     # Marks are no words.
     lengths = [0, *accumulate(word.form.isalnum() for word in closed)]
+    commas = [i for i, word in enumerate(closed) if word.form in _CLAUSE_ENDS]
     found: list[Reach] = [{} for _ in places]
     forward = sorted(range(len(places)), key=lambda i: places[i][0])
-    _sweep([(m.first, m.last, some) for m, some in matches], [(i, places[i][0]) for i in forward], lengths, found)
+    _sweep(
+        [(m.first, m.last, some) for m, some in matches], [(i, places[i][0]) for i in forward], lengths, commas, found
+    )
     # Backward it is the same in a mirror, in which the first word is the last.
     size = len(closed)
     mirrored = [(size - m.last, size - m.first, some) for m, some in reversed(matches)]
     backward = sorted(range(len(places)), key=lambda i: -places[i][1])
     total = lengths[-1]
     lengths = [total - count for count in reversed(lengths)]
-    _sweep(mirrored, [(i, size - places[i][1]) for i in backward], lengths, found, mirror=size)
+    commas = [size - 1 - i for i in reversed(commas)]
+    _sweep(mirrored, [(i, size - places[i][1]) for i in backward], lengths, commas, found, mirror=size)
     return found
 
 
@@ -67,6 +73,7 @@ def _sweep(
     matches: Iterable[tuple[int, int, Sequence[Meaning]]],
     entities: Iterable[tuple[int, int]],
     lengths: Sequence[int],
+    commas: Sequence[int],
     found: list[Reach],
     mirror: int | None = None,
 ) -> None:
@@ -80,6 +87,8 @@ def _sweep(
         Number and first word of each, in order of the word.
     lengths : sequence of int
         How many words stand before each word.
+    commas : sequence of int
+        Marks that end clauses, in order.
     found : list of dict
         Is added to.
     mirror : int, optional
@@ -97,6 +106,8 @@ def _sweep(
                 if one.forward if mirror is None else one.backward:
                     cue = (start, end) if mirror is None else (mirror - end, mirror - start)
                     until = lengths[end] + one.limit if one.limit else len(lengths)
+                    if one.clause and (comma := bisect_left(commas, end)) < len(commas):
+                        until = min(until, lengths[commas[comma]])
                     opened.update(dict.fromkeys(one.flags, (cue, until)))
             at += 1
         for flag, (cue, until) in opened.items():

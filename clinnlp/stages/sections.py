@@ -76,13 +76,15 @@ def _sections(record: Record, headings: Sequence[Heading]) -> list[Section]:
     """Make sections of headings, from the text that was read to raw offsets."""
     raw, view = record.text, record.view
     found: list[Section] = []
+    last = 0  # where the title before ends
     for heading in headings:
         start = view.to_source(heading.start, heading.start + 1)[0]
         title_start, title_end = view.to_source(heading.title_start, heading.title_end)
         body = view.to_source(heading.body, heading.body + 1)[0] if heading.body < len(view.text) else len(raw)
-        # Two headings of one replaced stretch, or one that was only inserted, cannot be told apart in the raw text.
-        if title_start < title_end and (not found or start > found[-1].start):
+        # Headings that share a replaced stretch, or one that was only inserted, cannot be told apart in the raw text.
+        if title_start < title_end and (not found or start >= last):
             found.append(Section(start, start, heading.name, raw[title_start:title_end], max(body, title_end)))
+            last = title_end
     if found and raw[: found[0].start].isspace():
         found[0].start = 0
     elif raw[: found[0].start].strip() if found else raw.strip():

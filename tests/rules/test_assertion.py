@@ -26,7 +26,7 @@ NAMES = {"en": "zoonosis", "zh": "甲癣"}
 FILLERS = {"en": "quux", "zh": "甲"}
 STRONG = {
     "en": {"n": "denies", "h": "suspected", "p": "hx of", "f": "fhx of"},
-    "zh": {"n": "否认", "h": "疑似", "p": "既往", "f": "家族性"},
+    "zh": {"n": "否认", "h": "一旦", "p": "既往", "f": "家族性"},
 }
 both = pytest.mark.parametrize("lang", ["en", "zh"])
 
@@ -75,11 +75,12 @@ def meaning_of(kind: str, row: Mapping[str, Any]) -> Meaning:
     if kind == "heading":
         return Meaning(named(row["heading"]), forward=bool(row["heading"]), ends=FLAGS)
     forward = row["reach"] == "forward"
-    return Meaning(named(row["cue"]), forward, not forward, row.get("words", 0), named(row.get("closes", "")))
+    ends, clause = named(row.get("closes", "")), row.get("clause", False)
+    return Meaning(named(row["cue"]), forward, not forward, row.get("words", 0), ends, clause=clause)
 
 
 def in_order(one: Meaning) -> tuple[object, ...]:
-    return sorted(one.flags), one.forward, one.backward, one.limit, sorted(one.ends)
+    return sorted(one.flags), one.forward, one.backward, one.limit, sorted(one.ends), one.clause
 
 
 @both
@@ -117,6 +118,11 @@ def test_every_cue_reaches_as_far_as_it_should(lang: str) -> None:
         limit = row.get("words", 0)
         for between, reached in ((limit - 1, True), (limit, False)) if limit else ((20, True),):
             middle = put(lang, *[FILLERS[lang]] * between)
+            for comma in ("，", ",", ";", "；"):
+                beyond = (phrase, FILLERS[lang], comma, FILLERS[lang], NAMES[lang])
+                text = put(lang, *(beyond if row["reach"] == "forward" else beyond[::-1]))
+                if row.get("clause") and set(found(lang, text)) & set(named(row["cue"])):
+                    wrong.append((text, "clause"))
             parts = (phrase, middle, NAMES[lang]) if row["reach"] == "forward" else (NAMES[lang], middle, phrase)
             if letters_of(found(lang, put(lang, *parts))) != (row["cue"] if reached else ""):
                 wrong.append((phrase, between))
@@ -148,7 +154,7 @@ def test_what_ends_scopes_ends_those_of_its_flags_and_no_others(lang: str) -> No
 
 SILENCES: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {"negated": ("hypothetical",), "family": ("historical",)},
-    "zh": {"negated": ("historical",), "family": ("historical",)},
+    "zh": {"negated": ("hypothetical",), "family": ("historical",)},
 }
 
 
@@ -161,7 +167,8 @@ SILENCES: dict[str, dict[str, tuple[str, ...]]] = {
         ("en", "Possible sequela of zoonosis", "hp"),
         ("en", "Possible family history of zoonosis", "hf"),
         ("en", "No family history of zoonosis", "nf"),
-        ("zh", "既往无甲癣", "n"),
+        ("zh", "既往无甲癣", "np"),
+        ("zh", "如无甲癣", "n"),
         ("zh", "父亲既往甲癣", "f"),
         ("zh", "考虑家族性甲癣", "hf"),
         ("zh", "既往疑似甲癣", "hp"),

@@ -32,7 +32,7 @@ def examples(lang: str) -> Iterator[tuple[str, str]]:
             yield row.get("label", ""), row["text"].replace("{}", word).replace(r"\n", "\n")
 
 
-@pytest.mark.parametrize("lang", ["en"])
+@pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_form_is_found_whole_and_nothing_else(lang: str) -> None:
     wrong = []
     for label, marked in examples(lang):
@@ -183,3 +183,49 @@ def test_names_have_one_mark_whosever_they_are() -> None:
     record = Deidentifier()(note)
     assert record.deidentified is not None
     assert record.deidentified.text == "Dr. [NAME] saw Mr. [NAME] on [DATE]."
+
+
+# Chinese
+
+
+def chinese(name: str) -> list[str]:
+    return words_in(read_table("zh", "identifier_words")[name])
+
+
+def test_every_surname_makes_a_name_of_what_stands_before_a_title() -> None:
+    for surname in [*chinese("surnames"), *chinese("double_surnames")]:
+        assert found(f"见{surname}女士来") == [("PERSON", surname)], surname
+    assert found("见佐女士来") == []
+    make = Surrogates(Keyed(b"key", "p")).person
+    surnames = load_rules("surrogates", "zh")["surnames"]
+    for surname in chinese("double_surnames"):
+        assert make(f"{surname}佐布")[0] in surnames
+        assert len(make(f"{surname}佐布")) == 3
+        assert [one.label for one in known(f"{surname}佐布").find("见佐布来")] == ["PERSON"]
+
+
+def test_words_that_begin_like_a_name_are_none() -> None:
+    for word in chinese("not_names"):
+        assert found(f"患者{word}，来诊") == [], word
+
+
+def test_the_table_of_chinese_words_is_complete() -> None:
+    rules = load_rules("identifiers", "zh")
+    for name in ("double_surnames", "not_names"):
+        assert sorted(rules[name]) == sorted(chinese(name))
+    assert set(rules["words"]["surname"]) - set("(?:|[])") == set(
+        "".join([*chinese("surnames"), *chinese("double_surnames")])
+    )
+
+
+def test_what_stands_in_a_chinese_note_for_each_label() -> None:
+    note = (
+        "患者王佐布，93岁，2024年3月5日到云岭医院就诊，病历号：Z20-1234，身份证号：A1234567，电话：13812345678，"
+        "住址：梧桐里18号，医师：张佐乐。"
+    )
+    record = Deidentifier()(note)
+    assert record.deidentified is not None
+    assert record.deidentified.text == (
+        "患者[姓名]，[年龄]岁，[日期]到[机构]就诊，病历号：[病历号]，身份证号：[编号]，电话：[电话]，"
+        "住址：[地址]，医师：[姓名]。"
+    )

@@ -42,6 +42,8 @@ def test_rules_of_ones_own_are_added_and_win(tmp_path: Path) -> None:
     assert flags(stage(marked("Old stuff: {gout}"))) == ["p"]
     assert flags(stage(marked("{gout}", sections=[Section(0, 4, "warnings")]))) == ["h"]
     assert flags(stage(marked("{Odd rash}.\n{Odd rash} seen"))) == ["h", ""]
+    short = AssertionDetector(rules={"cues": [{"flag": "negated", "clause": True, "phrases": ["nix"]}]})
+    assert flags(short(marked("Nix {a}, {b}; and {c}"))) == ["n", "", ""]
     path = tmp_path / "mine.yaml"
     path.write_text("pseudo: ['free of']\n", encoding="utf-8")
     assert flags(AssertionDetector(rules=path)(marked("Free of {gout}"))) == [""]
@@ -59,6 +61,7 @@ def test_rules_of_ones_own_are_added_and_win(tmp_path: Path) -> None:
         ({"cues": [{"flag": "absent", "phrases": ["x"]}]}, r"cues\[0\]\.flag: 'absent' is no flag"),
         ({"cues": [{"flag": "negated", "scope": "up", "phrases": ["x"]}]}, r"cues\[0\]\.scope is one of forward"),
         ({"cues": [{"flag": "negated", "words": -1, "phrases": ["x"]}]}, r"cues\[0\]\.words is a number"),
+        ({"cues": [{"flag": "negated", "clause": 1, "phrases": ["x"]}]}, r"cues\[0\]\.clause is true or false, not 1"),
         ({"cues": [{"flag": "negated"}]}, r"cues\[0\]\.phrases is a text or a list"),
         ({"cues": "no"}, "cues is a list of mappings"),
         ({"pseudo": ["[a|"]}, "pseudo has a bracket that is not closed"),

@@ -285,6 +285,12 @@ def test_headings_that_replace_one_stretch_of_the_raw_text_are_one_section() -> 
     assert [(s.name, s.start, s.end) for s in ENGLISH(record).sections] == [("", 0, 6), ("plan", 6, 16)]
 
 
+def test_a_heading_that_begins_inside_the_title_before_is_none() -> None:
+    raw = "\n\nHEENT: normal."
+    record = Record(raw, cleaned=EditedText.of(raw, [Edit(5, 6, "B\nXXXX")]))
+    assert [(s.name, s.heading) for s in ENGLISH(record).sections] == [("heeb", "HEEN")]
+
+
 def test_notes_without_headings_are_one_section_and_blank_ones_none() -> None:
     assert [(s.name, s.start, s.end) for s in ENGLISH("Just a letter.").sections] == [("", 0, 14)]
     for blank in ("", " \n\t\r\n"):

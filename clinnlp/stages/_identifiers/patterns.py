@@ -121,7 +121,7 @@ def _span(pattern: _Pattern, read: _Read, match: Any) -> tuple[int, int] | None:
     if low < 0 or (pattern.unless is not None and pattern.unless.match(read.data, match.end())):
         return None
     start, end = read.place(low), read.place(high)
-    if pattern.lead and (lead := _lead().match(read.text[start : end - 2])) is not None:
+    if pattern.lead and (lead := _lead().match(read.text[start:end])) is not None:
         start += lead.end()
     span = _named(pattern, read, start, end) if pattern.name else (start, end)
     if span is None or (pattern.check and not _CHECKS[pattern.check](Candidate(read.text, *span))):
@@ -185,7 +185,7 @@ def _first_name() -> Any:
 
 @cache
 def _lead() -> re.Pattern[str]:
-    return re.compile(rule("lead", "zh"))
+    return re.compile(rf"{rule('lead', 'zh')}(?=..)")  # two characters at least are a name
 
 
 @cache
@@ -237,4 +237,19 @@ def _not_generic(one: Candidate) -> bool:
     return one.found not in rule("generic", "zh")
 
 
-_CHECKS = {**CHECKS, "free_of_stops": _no_stops, "street": _street, "work": _is_work, "not_generic": _not_generic}
+def _chinese_name(one: Candidate) -> bool:
+    """Refuse words that begin like a name, 主任 before 医师, and 向医生, which asks for one."""
+    before, name = one.text[max(one.start - 1, 0) : one.start], one.found
+    if name.startswith(tuple(rule("not_names", "zh"))) or (name[0] == "任" and before in ("主", "责")):
+        return False
+    return name != "向" or one.text[one.end : one.end + 2] not in ("医生", "医师", "大夫")
+
+
+_CHECKS = {
+    **CHECKS,
+    "free_of_stops": _no_stops,
+    "street": _street,
+    "work": _is_work,
+    "not_generic": _not_generic,
+    "chinese_name": _chinese_name,
+}

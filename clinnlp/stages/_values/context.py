@@ -36,6 +36,8 @@ class Context:
         self._exact = set(rules["exact_names"])
         self._after = re.compile(rf"(?: |-)?(?:{word_pattern(rules['names_after'])})(?:(?<=[{CJK}])|(?!{LETTER}))")
         self._connectors = {even(word) for word in rules["connectors"]}
+        # Each of their characters is a token, so they are looked for in the text, the longest first.
+        self._cjk_connectors = sorted((word for word in self._connectors if is_cjk(word[-1])), key=len, reverse=True)
         self._no_names = {even(word) for word in rules["not_names"]}
         self._generic = {even(name) for name in rules["generic_names"]}
         self._adjectives = {even(word) for word in rules["name_adjectives"]}
@@ -129,6 +131,11 @@ class Context:
             known = self._known(low, text, tokens)
             if known is not None:
                 return (*known, True)
+            joined = next((word for word in self._cjk_connectors if low.endswith(word, 0, end)), "")
+            if joined:
+                while tokens and tokens[-1][0] >= end - len(joined):
+                    tokens.pop()
+                continue
             word = low[begin:end]
             if word in self._generic and generic is None:
                 generic = self._free(low, tokens) or (begin, end, True)

@@ -100,6 +100,8 @@ class Patterns:
     def _pair(self, match: re.Match[str]) -> tuple[float, float | None]:
         low, high = self._number(match, "n"), self._number(match, "m")
         assert low is not None
+        if _group(match, "plus"):  # two and a half
+            low += 0.5
         return low, high if high is not None and high > low else None
 
     def _number(self, match: re.Match[str], name: str) -> float | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from snippets import found, scores, snippets
 
 from clinnlp.stages import ValueExtractor
 from clinnlp.stages._values.finder import Finder
 from clinnlp.stages._values.rules import value_rules
-from values.gold import found, scores, snippets
 
 
 @pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet["text"][:40].replace("\n", " "))

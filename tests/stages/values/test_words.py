@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from snippets import stage
 
 from clinnlp.record import Entity, Record, Value
 from clinnlp.stages._values.rules import value_rules
 from clinnlp.stages.values import normalize
-from values.gold import stage
 
 ENGLISH, CHINESE = value_rules("en"), value_rules("zh")
 
@@ -26,6 +26,7 @@ IU 1 IU; mIU 1e-3 IU; µIU 1e-6 IU; kIU 1e3 IU; kcal 1 kcal; kJ 0.239005736 kcal
 cells 1 1; copies 1 1; CFU 1 1; 10^3 1e3 1; 10^6 1e6 1; HPF 1 HPF; pack 1 pack; pack-year 1 pack-year
 Gy 1 Gy; cGy 0.01 Gy; HU 1 HU; V 1 V; mV 1e-3 V; W 1 W; Fr 1 Fr; bpm 1 /min; breaths/min 1 /min; Hz 60 /min
 mL/min/1.73m² 1 mL/min/1.73m²; kg/m² 1 kg/m²; mg/dL 0.01 g/L; g/dL 10 g/L; pack/day 1 pack/day
+mL/day 6.94444444e-7 L/min; g/day 1 g/day; mg/day 1e-3 g/day; mL/min 1e-3 L/min; L/min 1 L/min
 10^3/µL 1e9 1/L; 10^6/µL 1e12 1/L; 10^9/L 1e9 1/L; °C 1 °C; °F -17.2222222 °C; 斤 500 g
 """
 WORDS = """
@@ -33,7 +34,7 @@ kg = kgs, kilo, kilos, ㎏, 千克, 公斤; g = gm, gms, 克; mg = mgs, mgm, ㎎
 L = 升; mL = mls, cm3, ㏄, 毫升; µL = mm3, cumm, cu mm; tsp = tsp, teaspoon, teaspoons, teaspoonful
 tbsp = tbsp, tablespoon, tablespoons, tablespoonful; m = 米; cm = cms, ㎝, 厘米, 公分; mm = mms, ㎜, 毫米
 m² = m2; cm² = cm2, sqcm; mm² = mm2; mmHg = mmhg, mm hg, mm of hg, mm of mercury, torr, 毫米汞柱
-cmH2O = cmh2o, cm h2o, cm of water, cmh20; kPa = kpa; week = wk, wks; s = 秒; min = 分, 分钟; mmol = 毫摩尔
+cmH2O = cmh2o, cm h2o, cm of water, cmh20; kPa = kpa; week = wk, wks; s = 秒; min = 分钟; mmol = 毫摩尔
 °C = °c, ° c, ℃, deg c, degrees c, degree c, celsius, degrees celsius, deg celsius, centigrade, degrees centigrade, 度, 摄氏度
 °F = °f, ° f, ℉, deg f, degrees f, degree f, fahrenheit, degrees fahrenheit
 Eq = eq; mEq = meq, meqs, milliequivalent, milliequivalents; Osm = osm; mOsm = mosm, mosmol, mosmols
@@ -49,6 +50,10 @@ kg/m² = kg/m2, kg/m², kg/m^2, kg/sq m, kg per m2; mg/dL = mg%, mgs%, mg percen
 pack/day = ppd, packs per day, pack per day, packs/day, pack/day, packs a day, pack a day
 10^3/µL = k/ul, k/µl, k/mcl, k/mm3, k/mm³, k/cumm, th/ul, x10e3/ul, x10^3/ul, thou/ul
 10^6/µL = m/ul, m/µl, m/mcl, mil/ul, x10e6/ul, x10^6/ul; 10^9/L = x10^9/l, x10e9/l, giga/l, ×10的9次方/l
+mL/day = ml/24h, ml/24 h, ml/24hr, ml/24 hr, ml/24hrs, ml/24 hrs, ml/24 hours, ml/24小时, 毫升/24小时, ml/日, 毫升/日
+g/day = g/24h, g/24 h, g/24hr, g/24 hr, g/24hrs, g/24 hrs, g/24 hours, g/24小时, 克/24小时
+mg/day = mg/24h, mg/24 h, mg/24hr, mg/24 hr, mg/24hrs, mg/24 hrs, mg/24 hours, mg/24小时, 毫克/24小时
+mL/min = ml/分, ml／分, 毫升/分; L/min = l/分, l／分, 升/分
 """  # noqa: E501
 # Of each dimension, what pint calls the unit that values are given in.
 IN_PINT = {"g": "g", "L": "L", "m": "m", "m²": "m**2", "mmHg": "mmHg", "day": "day", "mol": "mol", "kcal": "kcal",

@@ -1,4 +1,4 @@
-"""The snippets of `gold.yaml`, and values written as they are there."""
+"""The snippets of `stages/values/gold.yaml`, and values written as they are there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _NAMED = ("route", "form", "frequency")
 
 def snippets() -> list[dict[str, Any]]:
     """All snippets."""
-    found: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "gold.yaml").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = yaml.safe_load(
+        (Path(__file__).parent / "stages" / "values" / "gold.yaml").read_text(encoding="utf-8")
+    )
     return found
 
 
