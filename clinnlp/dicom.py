@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["deidentify_dicom"]
 
 _RULES = Path(__file__).parent / "rules" / "dicom.yaml"
-_STANDARD = "1.2.840.10008."
+_TIME = re.compile(r"(?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?")
+_AGE = re.compile(r"\d{3}[DWMY]")
 _NAMES = ("PatientName", "ReferringPhysicianName", "OtherPatientNames", "PatientBirthName", "OperatorsName")
 _NUMBERS = ("PatientID", "AccessionNumber")
 
@@ -119,6 +121,8 @@ class _Change:
         repeating = 0x5000 <= element.tag.group < 0x5100 or 0x6000 <= element.tag.group < 0x6100
         if element.tag.is_private or not name or repeating or name in rules["X"]:
             return False
+        if kind not in _kinds(name):  # a file may call an address a code, which would stay
+            return False
         if name in rules["Z"]:
             element.value = None
         elif name in rules["D"]:
@@ -141,17 +145,33 @@ class _Change:
 
     def _date(self, value: str) -> str:
         moved = None if self._days is None else shifted(value[:8], self._days, 2001)
-        return "" if moved is None else moved + value[8:]
+        # Behind a day only a time and its zone: a range would keep its second day.
+        return "" if moved is None or _TIME.fullmatch(value, 8) is None else moved + value[8:]
 
     def uid(self, value: str) -> str:
         """Map a UID, unless the standard defines it."""
-        if not value or value.startswith(_STANDARD):
+        from pydicom.uid import UID_dictionary
+
+        if not value or value in UID_dictionary:
             return value
         return f"2.25.{int(self._all.token(f'UID {value}', 32), 16)}"
 
 
+def _kinds(name: str) -> set[str]:
+    """Give the value representations that the standard allows an element."""
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    tag = tag_for_keyword(name)
+    assert tag is not None
+    return set(dictionary_VR(tag).split(" or "))
+
+
 def _age(value: str) -> str:
-    return "090Y" if value[:3].isdigit() and value[3:] == "Y" and int(value[:3]) > 89 else value
+    """Give an age in the form of the standard; over 89 years it is 90, and what is no age is nothing."""
+    if not _AGE.fullmatch(value):
+        return ""
+    years = int(value[:3]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[value[3]]
+    return "090Y" if years > 89 else value
 
 
 def _known(dataset: Dataset) -> KnownStrings:
@@ -163,7 +183,7 @@ def _known(dataset: Dataset) -> KnownStrings:
 
 def _check(dataset: Dataset, known: KnownStrings) -> None:
     texts = [str(e.value) for e in dataset.iterall() if e.VR not in ("SQ", "UI", "OB", "OW", "UN", "IS", "DS")]
-    left = sum(bool(known.find(text)) for text in texts if len(text) < 10_000)
+    left = sum(bool(known.find(text)) for text in texts)
     if left:
         raise StageError(f"{left} elements of a DICOM file still name the patient: it is not given out")
 

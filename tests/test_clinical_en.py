@@ -104,3 +104,22 @@ def test_the_pipeline_for_literature_reads_the_encoder_of_the_one_for_notes() ->
     }
     assert all(record.text[e.start : e.end] == e.text for e in record.entities)
     assert "of clinical-en" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_pipeline_that_takes_identifiers_out_has_an_update_to_the_encoder_of_the_one_for_notes() -> None:
+    folder = shipped_pipeline("deid-en")
+    assert folder is not None
+    assert {path.name for path in Path(folder).rglob("*.safetensors")} == {"head.safetensors", "update.safetensors"}
+    every = list(Path(folder).parent.rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in every) < 50_000_000
+    nlp = clinnlp.load("deid-en")
+    nlp["deidentification"].threshold = 0.0  # type: ignore[attr-defined]
+    text = "Mrs. Okonkwo was seen on 3/5/2024. Xanthe Achterberg, her daughter, lives in Springfield with him."
+    text += " Lungs clear."
+    record = nlp(text)
+    assert record.deidentified is not None
+    for secret in ("Okonkwo", "3/5/2024", "Xanthe", "Achterberg", "Springfield"):
+        assert secret not in record.deidentified.text
+    assert record.deidentified.text.endswith("Lungs clear.")
+    assert all(record.text[e.start : e.end] == e.text for e in record.identifiers)
+    assert {e.attributes["by"] for e in record.identifiers} >= {"pattern", "model"}

@@ -146,3 +146,37 @@ def test_real_files_keep_their_pixels_and_lose_their_names(corpora: Path) -> Non
         if "PixelData" in before:
             assert after.PixelData == before.PixelData
     assert written >= len(paths) - 3
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "wanted"),
+    [
+        ("InstitutionName", "CS", "ST ELSEWHERE", None),
+        ("PatientTelephoneNumbers", "IS", "5551234", None),
+        ("StudyDate", "DA", "20040119-20050230", ""),
+        ("AcquisitionDateTime", "DT", "20040119 DR ACHTERBERG", ""),
+        ("PatientAge", "AS", "95Y", ""),
+        ("PatientAge", "AS", "095Y", "090Y"),
+        ("PatientAge", "AS", "044Y", "044Y"),
+        ("PatientAge", "AS", "BORN IN GLENHARROW", ""),
+    ],
+)
+def test_what_calls_itself_another_kind_or_has_no_form_of_its_kind_is_taken_out(
+    name: str, kind: str, value: str, wanted: str | None
+) -> None:
+    dataset = read(made())
+    tag = pydicom.datadict.tag_for_keyword(name)
+    assert tag is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset[tag] = pydicom.DataElement(tag, kind, value)
+        buffer = io.BytesIO()
+        dataset.save_as(buffer)
+        found = read(clinnlp.deidentify_dicom(buffer.getvalue(), KEY)).get(name)
+    assert (None if found is None else str(found)) == wanted
+
+
+def test_only_registered_uids_stay_as_they_are() -> None:
+    new = read(clinnlp.deidentify_dicom(made(SOPInstanceUID="1.2.840.10008.12345678.19560305"), KEY))
+    assert new.SOPInstanceUID.startswith("2.25.")
+    assert new.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Deidentifier"]
 
 KEY_VARIABLE = "CLINNLP_KEY"
-THRESHOLD = 0.0
+THRESHOLD = 0.6
 
 
 class Deidentifier(EntityExtractor):

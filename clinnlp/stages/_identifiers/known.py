@@ -63,7 +63,9 @@ def known_values(metadata: Mapping[str, Any], known: tuple[str, ...] | None = No
             for inner in value:
                 yield from walk(inner, label)
         elif label is not None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            yield str(value), label
+            # A column of numbers with gaps holds floats: 123456.0 is the record number 123456.
+            whole = isinstance(value, float) and value.is_integer()
+            yield str(int(value)) if whole else re.sub(r"(?<=\d)\.0$", "", str(value)), label
 
     return list(dict.fromkeys(walk(metadata, None)))
 
@@ -266,9 +268,14 @@ def _fold(text: str) -> str:
 
 def _needles(value: str, label: str) -> Iterator[_Needle]:
     value = searched(value).text
-    if label in _NAMES and not any(char.isdigit() for char in value):
-        yield from _name_needles(value, label)
-        return
+    if label in _NAMES:
+        numbered = any(char.isdigit() for char in value)
+        # Of "Quarry, MRN 12" or "X500-CT-31" words of three letters are the name's, not shorter ones.
+        words = re.split(r"[\s()（）\-]+|[^\W_]*\d[^\W_]*", value)
+        name = " ".join(word for word in words if len(word) > 2) if numbered else value
+        yield from _name_needles(re.sub(r"[()（）]", " ", name), label)
+        if not numbered:
+            return
     pieces = [value]
     if label == "ADDRESS":
         pieces += [*re.split(r"[,\n;]", value), *re.findall(r"\b\d{5}(?:-\d{4})?\b", value)]
@@ -286,7 +293,7 @@ def _needles(value: str, label: str) -> Iterator[_Needle]:
 def _name_needles(value: str, label: str) -> Iterator[_Needle]:
     if _HAN.search(value):
         yield from _chinese_needles(value, label)
-        return
+        value = _HAN.sub(" ", value)
     every = [_fold(part) for part in _PART.findall(value)]
     whole = "".join(every)
     if len(whole) >= 2 and len(every) > 1 and whole not in word_set("nobody"):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from clinnlp import Record
+from clinnlp.stages import Deidentifier
 from clinnlp.stages._identifiers.found import merged
 from clinnlp.stages._identifiers.known import KnownStrings, known_values
 
@@ -104,3 +108,22 @@ def test_a_sign_that_stands_for_several_letters_moves_no_offset() -> None:
     known = KnownStrings(known_values({"patient": "Eﬃe Groß", "doctor": "Kohl"}))
     text = "½ ß ﬃ: Effie GROSS or EFFIE groß or Eﬃe and Kohl-ß; 😀 Kohl"
     assert found(text, known) == ["Effie GROSS", "EFFIE groß", "Eﬃe", "Kohl", "Kohl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata", "wanted"),
+    [
+        ("Then Li Wei improved", {"patient": "Li Wei (李伟)"}, "Then [NAME] improved"),
+        ("患者李伟好转", {"patient": "Li Wei 李伟"}, "患者[姓名]好转"),
+        ("Quarry slept, said Zebulon", {"patient": "Zebulon Quarry 2nd"}, "[NAME] slept, said [NAME]"),
+        ("Quarry slept, said Zebulon", {"patient": "Zebulon Quarry (1956)"}, "[NAME] slept, said [NAME]"),
+        ("Code 123456", {"mrn": 123456.0}, "Code [MRN]"),
+        ("Code 123456", {"mrn": "123456.0"}, "Code [MRN]"),
+    ],
+)
+def test_names_beside_another_script_or_numbers_and_numbers_of_a_column_with_gaps(
+    text: str, metadata: dict[str, Any], wanted: str
+) -> None:
+    record = Deidentifier()(Record(text, metadata=metadata))
+    assert record.deidentified is not None
+    assert record.deidentified.text == wanted
