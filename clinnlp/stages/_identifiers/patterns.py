@@ -139,11 +139,17 @@ def _plain_names(read: _Read) -> Iterator[tuple[int, int]]:
 
 
 def _crosses(found: Found, text: str, others: Iterable[Found]) -> bool:
-    """Tell whether what is found over joined lines is one that a line's end cut, and none that ended there."""
+    """Tell whether what is found over joined lines is one that a line's end cut, and none that ended there.
+
+    Nor is it one where a word stands before an address of the net that begins a line: nothing tells them apart.
+    """
     part = text[found.start : found.end]
     if "\n" not in part and "\r" not in part:
         return False
-    return not any(found.start <= one.start and one.end <= found.end and one.label == found.label for one in others)
+    inside = [one for one in others if found.start <= one.start and one.end <= found.end and one.label == found.label]
+    if found.label in ("EMAIL", "URL"):
+        return not inside
+    return not any(text[one.end : found.end].lstrip(" \t")[:1] in ("\n", "\r") for one in inside)
 
 
 @cache
