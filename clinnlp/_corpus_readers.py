@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from clinnlp._assertion_corpora import read_bioscope, read_negex
-from clinnlp.errors import ClinNLPError, CorpusError, FormatError
+from clinnlp._corpus_files import Parts, cut, existing
+from clinnlp._image_corpora import read_busi, read_covid_cxr, read_pneumoniamnist, read_ultrasound
+from clinnlp._patient_corpora import read_synthea, read_uci_heart
+from clinnlp.errors import ClinNLPError, FormatError
 from clinnlp.formats import brat, iob
-from clinnlp.record import Entity, Image, Label, Record
+from clinnlp.record import Entity, Label, Record
 
 __all__ = ["ALL_TYPES_READERS", "MACCROBAT_LABELS", "READERS"]
 
@@ -47,24 +50,23 @@ PRESIDIO_LABELS = {
     "AGE": "AGE",
 }
 
-Parts = dict[str, list[Record]]
 Reader = Callable[[Path], Parts]
 
 
 def _maccrobat(folder: Path) -> Parts:
-    return _cut(brat.read_folder(folder, labels=MACCROBAT_LABELS, overlaps="longest"))
+    return cut(brat.read_folder(folder, labels=MACCROBAT_LABELS, overlaps="longest"))
 
 
 def _maccrobat_all_types(folder: Path) -> Parts:
-    return _cut(brat.read_folder(folder, overlaps="longest"))
+    return cut(brat.read_folder(folder, overlaps="longest"))
 
 
 def _iob(folder: Path) -> Parts:
-    return {part: iob.read(_existing(folder, f"{part}.tsv")) for part in ("train", "devel")}
+    return {part: iob.read(existing(folder, f"{part}.tsv")) for part in ("train", "devel")}
 
 
 def _mtsamples(folder: Path) -> Parts:
-    path = _existing(folder, "notes.jsonl")
+    path = existing(folder, "notes.jsonl")
     records = [
         Record(
             row["text"],
@@ -78,7 +80,7 @@ def _mtsamples(folder: Path) -> Parts:
 
 
 def _ohsumed(folder: Path) -> Parts:
-    rows = _json_lines(_existing(folder, "train.jsonl"), ("id", "text", "label"))
+    rows = _json_lines(existing(folder, "train.jsonl"), ("id", "text", "label"))
     return {"train": [Record(row["text"], id=row["id"], labels={"category": [Label(row["label"])]}) for row in rows]}
 
 
@@ -86,7 +88,7 @@ def _mts_dialog(folder: Path) -> Parts:
     files = {"train": "MTS-Dialog-TrainingSet.csv", "devel": "MTS-Dialog-ValidationSet.csv"}
     found: Parts = {}
     for part, name in files.items():
-        path = _existing(folder, name)
+        path = existing(folder, name)
         with path.open(encoding="utf-8", newline="") as file:
             found[part] = [_section(row, part, path, i) for i, row in enumerate(csv.DictReader(file), 1)]
     return found
@@ -104,44 +106,10 @@ def _section(row: Mapping[str, str], part: str, path: Path, number: int) -> Reco
         raise FormatError(f"{path.name}, row {number}: {type(error).__name__}: not a row of MTS-Dialog") from None
 
 
-def _busi(folder: Path) -> Parts:
-    found: Parts = {"train": [], "devel": []}
-    for label in ("benign", "malignant", "normal"):
-        images = sorted(path for path in (folder / label).glob("*.png") if "_mask" not in path.stem)
-        records = [Record(id=path.stem, images=[Image(path, labels={"finding": [label]})]) for path in images]
-        for part, some in _cut(records).items():
-            found[part] += some
-    if not found["train"]:
-        raise CorpusError("corpus 'busi': no PNG files in its folders benign, malignant and normal: get it again")
-    return found
-
-
-def _pneumoniamnist(folder: Path) -> Parts:
-    import numpy as np
-
-    path = _existing(folder, "pneumoniamnist.npz")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            data = {
-                part: (arrays[f"{prefix}_images"], arrays[f"{prefix}_labels"].reshape(-1).tolist())
-                for part, prefix in (("train", "train"), ("devel", "val"))
-            }
-    except Exception as error:
-        raise FormatError(f"{path.name} cannot be read ({type(error).__name__}): get the corpus again") from None
-    names = ("normal", "pneumonia")
-    return {
-        part: [
-            Record(id=f"{part}-{i}", images=[Image(array=image, labels={"finding": [names[label]]})])
-            for i, (image, label) in enumerate(zip(images, labels, strict=True))
-        ]
-        for part, (images, labels) in data.items()
-    }
-
-
 def _presidio_synth(folder: Path) -> Parts:
     found: Parts = {"train": [], "devel": []}
     for name in ("generated_large.json", "synth_dataset_v2.json"):
-        path = _existing(folder, name)
+        path = existing(folder, name)
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))
             made = [(int(row["template_id"]), _identified(row, f"{path.stem}-{i}")) for i, row in enumerate(rows)]
@@ -168,14 +136,14 @@ def _identified(row: Mapping[str, Any], name: str) -> Record:
 
 
 def _notes(folder: Path) -> Parts:
-    path = _existing(folder, "sample.jsonl")
+    path = existing(folder, "sample.jsonl")
     return {"all": [Record.from_dict(row) for row in _json_lines(path, ("id", "text"))]}
 
 
 def _assertion(folder: Path) -> Parts:
     return {
         part: [
-            Record.from_dict(row) for row in _json_lines(_existing(folder, f"{part}.jsonl"), ("id", "text", "entities"))
+            Record.from_dict(row) for row in _json_lines(existing(folder, f"{part}.jsonl"), ("id", "text", "entities"))
         ]
         for part in ("test", "zh_devel", "zh_test")
     }
@@ -184,25 +152,10 @@ def _assertion(folder: Path) -> Parts:
 def _written_parts(folder: Path) -> Parts:
     return {
         part: [
-            Record.from_dict(row) for row in _json_lines(_existing(folder, f"{part}.jsonl"), ("id", "text", "labels"))
+            Record.from_dict(row) for row in _json_lines(existing(folder, f"{part}.jsonl"), ("id", "text", "labels"))
         ]
         for part in ("train", "devel", "test")
     }
-
-
-def _cut(records: Sequence[Record]) -> Parts:
-    """Cut records sorted by id: of each five the fifth is for development."""
-    return {
-        "train": [record for i, record in enumerate(records) if i % 5 != 4],
-        "devel": [record for i, record in enumerate(records) if i % 5 == 4],
-    }
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        raise CorpusError(f"corpus {folder.name!r}: its folder has no file {name}: get the corpus again")
-    return path
 
 
 def _json_lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -222,7 +175,8 @@ READERS: dict[str, Reader] = {
     "assertion": _assertion,
     "bc5cdr": _iob,
     "bioscope": read_bioscope,
-    "busi": _busi,
+    "busi": read_busi,
+    "covid_cxr": read_covid_cxr,
     "maccrobat": _maccrobat,
     "mts_dialog": _mts_dialog,
     "mtsamples": _mtsamples,
@@ -230,9 +184,12 @@ READERS: dict[str, Reader] = {
     "negex": read_negex,
     "notes": _notes,
     "ohsumed": _ohsumed,
-    "pneumoniamnist": _pneumoniamnist,
+    "pneumoniamnist": read_pneumoniamnist,
     "presidio_synth": _presidio_synth,
     "reports": _written_parts,
+    "synthea": read_synthea,
     "tone": _written_parts,
+    "uci_heart": read_uci_heart,
+    "ultrasound": read_ultrasound,
 }
 ALL_TYPES_READERS: dict[str, Reader] = {"maccrobat": _maccrobat_all_types}

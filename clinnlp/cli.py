@@ -82,7 +82,9 @@ def _begin(context: typer.Context) -> None:
 
 @app.command()
 def process(
-    input: Annotated[str, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, folder of .txt, or - for stdin.")],
+    input: Annotated[
+        str, typer.Argument(help="CSV, TSV, JSON Lines or Parquet file, folder of .txt or of pictures, or - for stdin.")
+    ],
     output: Annotated[str, typer.Argument(help="Folder, FILE.parquet, FILE.jsonl, or - for JSON Lines on stdout.")],
     pipeline: Annotated[str, typer.Option(help="Shipped name, folder, or Hub id.")] = "clinical-en",
     text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",

@@ -24,7 +24,7 @@ __all__ = ["Corpus", "folder", "info", "load", "names"]
 
 CATALOGUE = Path(__file__).with_name("corpora.yaml")
 # Written by this project, and in every installation.
-_WRITTEN = ("assertion", "notes", "reports", "tone")
+_WRITTEN = ("assertion", "notes", "reports", "tone", "ultrasound")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def load(name: str, part: str | None = None, *, types: Literal["all"] | None = N
 
     Gold stands where stages put what they find: entities, `labels["section"]`, an image's `labels["finding"]`.
     Corpora without official parts are cut by their ids, sorted as text: of each five the fifth is `devel`, the
-    others are `train` (maccrobat, and busi within each class).
+    others are `train` (maccrobat, synthea). Those of images are split so that no picture, nearly the same one or
+    patient is in two parts (busi, covid_cxr); their pictures are decoded for that once.
 
     Parameters
     ----------

@@ -1,15 +1,19 @@
-"""Why a report got its label: the words and sentences that carried it, with raw offsets."""
+"""Why a report or a picture got its label: words and sentences with raw offsets, and heat maps."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinnlp._plain import to_plain
 
-__all__ = ["Explanation", "WeightedSpan"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Explanation", "HeatMap", "WeightedSpan"]
 
 
 @dataclass(slots=True)
@@ -84,3 +88,71 @@ class Explanation:
             "words": to_plain(self.words),
             "sentences": to_plain(self.sentences),
         }
+
+
+@dataclass(slots=True, repr=False)
+class HeatMap:
+    """What the places of a picture weigh in one label.
+
+    Parameters
+    ----------
+    record_id : str
+    image : int
+        Number of the picture in its record.
+    label : str
+    probability : float
+        Of that label, between 0 and 1.
+    values : ndarray of float32, shape (height, width)
+        Over the picture as it was given, between 0 and 1; 0 where nothing speaks for the label.
+    pixels : ndarray of uint8, shape (height, width, 3)
+        The picture.
+    method : str
+        How they were found.
+    """
+
+    record_id: str
+    image: int
+    label: str
+    probability: float
+    values: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
+    method: str = ""
+
+    def __repr__(self) -> str:
+        height, width = self.values.shape
+        return (
+            f"HeatMap(record_id={self.record_id!r}, image={self.image}, label={self.label!r},"
+            f" probability={self.probability:.3f}, {height} x {width})"
+        )
+
+    def overlay(self, strength: float = 0.5) -> NDArray[np.uint8]:
+        """Give the picture with its places coloured, from none over red to yellow; shape (height, width, 3)."""
+        import numpy as np
+
+        heat = np.asarray(self.values, dtype=np.float32)[..., None]
+        colour = np.concatenate(
+            [np.full_like(heat, 255), 255 * np.clip(2 * heat - 1, 0, 1), np.zeros_like(heat)], axis=-1
+        )
+        share = strength * np.clip(2 * heat, 0, 1)
+        return np.asarray(np.rint(self.pixels * (1 - share) + colour * share), dtype=np.uint8)
+
+    def peak(self) -> tuple[int, int]:
+        """Give the row and column of the place that weighs most."""
+        row, column = divmod(int(self.values.argmax()), self.values.shape[1])
+        return row, column
+
+    def write_png(self, path: str | os.PathLike[str], strength: float = 0.5) -> Path:
+        """Write the picture of `overlay` as PNG; the file appears whole or not at all.
+
+        Raises
+        ------
+        ClinNLPError
+            If the file cannot be written.
+        """
+        from PIL import Image as Pictures
+
+        from clinnlp.atomic import replace_file
+
+        with replace_file(Path(path)) as new:
+            Pictures.fromarray(self.overlay(strength)).save(new, format="PNG")
+        return Path(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clinnlp._plain import check_unicode, clone, named_fields, to_plain
@@ -16,18 +17,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from clinnlp.cleaned_image import CleanedImage
+    from clinnlp.encoders.image_info import ImageInfo
+
 __all__ = ["Image"]
 
 _BYTES = (bytes, bytearray, memoryview)
+_FIELDS = ("array", "data", "labels", "name", "path")
 
 
 class Image:
-    """A picture given as a path, encoded bytes or an array: PNG, JPEG, TIFF or DICOM.
+    """A picture given as a path, encoded bytes, an array or a DICOM data set: PNG, JPEG, TIFF, GIF or DICOM.
 
     Parameters
     ----------
-    source : path, bytes or array, optional
-        What the picture is read from; told apart by its type.
+    source : path, bytes, array or pydicom.Dataset, optional
+        What the picture is read from; told apart by its type. A data set is written to `data` as it is now.
     path : path, optional
         A file.
     data : bytes, optional
@@ -39,13 +44,20 @@ class Image:
     labels : dict
         Gold or found labels, as `Record.labels`.
 
+    Attributes
+    ----------
+    cleaned : CleanedImage or None
+        The pixels that models read in the place of the raw ones, with the way back to their coordinates; see
+        `clinnlp.stages.ImageCleaner`. It goes along where the image is copied or pickled; what is made again from the
+        image is neither written by `to_dict` nor compared.
+
     Raises
     ------
     RecordError
-        If not exactly one of path, data and array is given, or an array holds objects.
+        If not exactly one of path, data and array is given, an array holds objects, or a data set cannot be written.
     """
 
-    __slots__ = ("array", "data", "labels", "name", "path")
+    __slots__ = ("array", "cleaned", "data", "labels", "name", "path")
 
     def __init__(
         self,
@@ -64,6 +76,10 @@ class Image:
             path = source
         elif isinstance(source, _BYTES):
             data = bytes(source)
+        elif _is_dataset(source):
+            from clinnlp.encoders.dicom_files import dataset_bytes
+
+            data = dataset_bytes(source)
         elif source is not None:
             array = source
         if not isinstance(path, (str, os.PathLike, type(None))) or not isinstance(data, (*_BYTES, type(None))):
@@ -77,6 +93,7 @@ class Image:
         self.array: NDArray[Any] | None = None if array is None else _pixels(array)
         self.name = name
         self.labels: dict[str, list[Label]] = read_labels(labels)
+        self.cleaned: CleanedImage | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
@@ -98,13 +115,18 @@ class Image:
         return f"Image({kind}, labels={sorted(self.labels)})"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self.path, self.data, self.array, self.name, self.labels)
+        return (self.path, self.data, self.array, self.name, self.labels, self.cleaned)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.path, self.data, self.array, self.name, self.labels = state
+        self.path, self.data, self.array, self.name, self.labels, self.cleaned = state
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """Decode the picture.
+    def pixels(self, frame: int = 0) -> NDArray[np.uint8]:
+        """Decode the picture, or one frame or page of several.
+
+        Parameters
+        ----------
+        frame : int
+            From 0.
 
         Returns
         -------
@@ -114,15 +136,62 @@ class Image:
         Raises
         ------
         ImageError
-            If it cannot be decoded.
+            If it cannot be decoded, or has no such frame.
         """
         from clinnlp.encoders.pixels import decode
 
-        return decode(self)
+        return decode(self, frame)
+
+    def view(self) -> NDArray[np.uint8]:
+        """Give the pixels that models read, shape (height, width, 3): the cleaned ones where there are, else the raw.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be decoded.
+        """
+        return self.pixels() if self.cleaned is None else self.cleaned.pixels
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Decode all frames or pages one after another, each when it is asked for.
+
+        Yields
+        ------
+        ndarray of uint8, shape (height, width, 3)
+            As from `pixels`.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be decoded, or has more frames than `clinnlp.encoders.limits` allows.
+        """
+        from clinnlp.encoders.pixels import decode_all
+
+        return decode_all(self)
+
+    def info(self) -> ImageInfo:
+        """Tell what describes the pixels, and never the patient, without decoding them.
+
+        Returns
+        -------
+        ImageInfo
+            Format, height, width, frames; of DICOM also modality, body part, laterality, view position, pixel spacing
+            in mm, photometric interpretation and transfer syntax.
+
+        Raises
+        ------
+        ImageError
+            If there is no such file, it is not a picture, is damaged or too large.
+        """
+        from clinnlp.encoders.image_info import read_info
+
+        return read_info(self)
 
     def copy(self) -> Image:
-        """Copy the image and its labels; bytes and array are shared."""
-        return Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=clone(self.labels))
+        """Copy the image and its labels; bytes, array and cleaned pixels are shared."""
+        made = Image(path=self.path, data=self.data, array=self.array, name=self.name, labels=clone(self.labels))
+        made.cleaned = self.cleaned
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Give the image as a plain dictionary; bytes and arrays (as .npy) become base64 text."""
@@ -148,8 +217,8 @@ class Image:
         RecordError
             If there are other fields, or the bytes cannot be read.
         """
-        if unknown := [name for name in plain if name not in cls.__slots__]:
-            own = sorted(cls.__slots__)
+        if unknown := [name for name in plain if name not in _FIELDS]:
+            own = sorted(_FIELDS)
             raise RecordError(
                 f"an image has no field for {named_fields(unknown, own)}: its fields are {', '.join(own)}"
             )
@@ -163,6 +232,12 @@ class Image:
         except (ValueError, EOFError, OSError):
             raise RecordError("the bytes of an image are damaged: they are not what Image.to_dict gives") from None
         return cls(**given)
+
+
+def _is_dataset(source: Any) -> bool:
+    """Tell a DICOM data set, of which there is none before pydicom is imported."""
+    pydicom = sys.modules.get("pydicom")
+    return pydicom is not None and isinstance(source, pydicom.Dataset)
 
 
 def _pixels(array: Any) -> NDArray[Any]:

@@ -35,7 +35,12 @@ _STAGE_KEYS = ("name", "stage", "config", "encoder", "weights")
 
 
 def save_pipeline(
-    pipeline: Pipeline, folder: str | Path, dtype: str = "float32", encoder_of: str | None = None
+    pipeline: Pipeline,
+    folder: str | Path,
+    dtype: str = "float32",
+    encoder_of: str | None = None,
+    *,
+    as_update: bool = False,
 ) -> Path:
     """Write `pipeline.yaml`, each encoder that stages share once, and a folder of weights for every stage with some.
 
@@ -51,12 +56,15 @@ def save_pipeline(
     encoder_of : str, optional
         Name of the pipeline, in the folder beside this one or shipped, that has the encoder of all heads: it is named
         in the file and not written again.
+    as_update : bool
+        Whether the encoder was fitted from that one, and what it has beyond it is written, as a low-rank update.
 
     Raises
     ------
     PipelineError
         If a stage has no registered name, so that no one could load it again, or its settings are not plain.
     """
+    from clinnlp.encoders.updates import save_update
     from clinnlp.training.card import pipeline_card
 
     check_savable(pipeline)
@@ -66,6 +74,9 @@ def save_pipeline(
     try:
         with replace_folder(folder, stale=[*map(escape, ours), *_CHECKPOINT]) as new:
             encoders = _save_encoders(pipeline, new, taken, dtype, encoder_of)
+            for encoder, entry in encoders.values() if as_update else ():
+                entry["update"] = _folder_name("update", taken)
+                save_update(encoder.model, encoder.checkpoint, new / entry["update"], dtype)
             names = {id(encoder): name for name, (encoder, _) in encoders.items()}
             entries = [_save_stage(stage, new, taken, dtype, names) for stage in pipeline.stages.values()]
             document: dict[str, Any] = {"clinnlp": FORMAT, "name": pipeline.name, "batch_size": pipeline.batch_size}
@@ -150,7 +161,7 @@ def _saved_before(folder: Path) -> set[str]:
     except PipelineError:
         return {FILE}
     entries = [*document["stages"], *(document.get("encoders") or {}).values()]
-    named = {entry.get("weights") for entry in entries if isinstance(entry, dict)}
+    named = {entry.get(key) for entry in entries if isinstance(entry, dict) for key in ("weights", "update")}
     return {FILE, *(name for name in named if isinstance(name, str) and name and Path(name).name == name)}
 
 

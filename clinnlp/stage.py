@@ -31,7 +31,9 @@ _REGISTRY: dict[str, str | type[Stage]] = {
     "topics": "clinnlp.stages.topics:TopicModel",
     "deidentification": "clinnlp.stages.deidentification:Deidentifier",
     "values": "clinnlp.stages.values:ValueExtractor",
+    "image_cleaning": "clinnlp.stages.image_cleaning:ImageCleaner",
     "images": "clinnlp.stages.images:ImageClassifier",
+    "fusion": "clinnlp.stages.multimodal:MultimodalClassifier",
     "spacy": "clinnlp.stages.spacy_component:SpacyComponent",
 }
 
@@ -86,6 +88,10 @@ class Stage:
 
     def fingerprint(self) -> str | None:
         """Give a digest of what `save` writes that is no network's weights, or None: it tells runs apart."""
+        return None
+
+    def secret_digest(self) -> str | None:
+        """Give a keyed digest of an unsaved secret that decides what comes out, or None: it tells runs apart."""
         return None
 
     @classmethod

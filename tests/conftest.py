@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of corpora: set CLINNLP_CORPORA")
     return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make a folder for one corpus in a CLINNLP_CORPORA of the test's own."""
+    monkeypatch.setenv("CLINNLP_CORPORA", str(tmp_path / "own"))
+
+    def make(name: str) -> Path:
+        (tmp_path / "own" / name).mkdir(parents=True)
+        return tmp_path / "own" / name
+
+    return make

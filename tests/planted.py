@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from clinnlp import Entity, Image, Record, Stage
+from clinnlp import Entity, FitConfig, Image, Record, Stage
 from clinnlp.formats import parquet
 from clinnlp.stages import (
     AssertionDetector,
     Deidentifier,
     EntityExtractor,
     ImageClassifier,
+    ImageCleaner,
+    MultimodalClassifier,
     ReportClassifier,
     RuleMatcher,
     SectionDetector,
@@ -76,7 +78,12 @@ def planted(**changes: Any) -> Record:
     start = TEXT.index("pneumonia")
     fields: dict[str, Any] = {
         "images": [Image(path="/nowhere/Montblancky/scan.png"), Image(data=b"Bytezuela", name="Montblancky.jpg")],
-        "metadata": {"patient": "Quarrymetova", "deep": {"doctor": ["Quarrymetova"]}, "time": "2024-03-05"},
+        "metadata": {
+            "patient": "Quarrymetova",
+            "deep": {"doctor": ["Quarrymetova"]},
+            "time": "2024-03-05",
+            "past": [{"text": "Quarrymetova", "time": "2024-01-02"}],
+        },
         "questions": ["Is Timbuktuska well?"],
         "entities": [Entity(start, start + 9, "Disease", attributes={"note": "Quarrymetova"})],
         "identifiers": [Entity(TEXT.index("Ouag"), TEXT.index("Ouag") + 12, "PERSON")],
@@ -110,6 +117,17 @@ def _topics(base: Path) -> Stage:
     return model
 
 
+def _fusion(base: Path) -> Stage:
+    """Make a classifier that has seen text, a picture, a variable and a past."""
+    stage = MultimodalClassifier.from_base(base, ["few", "many"], metadata=["age"], events="past", image_size=8)
+    records = [
+        Record("fever", images=[picture()], metadata={"age": i, "past": ["cough"]}, labels={"fusion": [name]})
+        for i, name in enumerate(["few", "many"])
+    ]
+    stage.fit(records, config=FitConfig(epochs=1))
+    return stage
+
+
 BUILDERS: Mapping[str, Callable[[Path], Stage]] = {
     "cleaning": lambda base: TextCleaner(),
     "tokenization": lambda base: Tokenizer(),
@@ -125,6 +143,8 @@ BUILDERS: Mapping[str, Callable[[Path], Stage]] = {
     "deidentification": lambda base: Deidentifier(),
     "values": lambda base: ValueExtractor(),
     "images": lambda base: ImageClassifier.from_base(labels=["few", "many"], image_size=8),
+    "image_cleaning": lambda base: ImageCleaner(),
+    "fusion": _fusion,
     "spacy": _spacy,
 }
 """How a small stage of each kind of the registry is made on a random encoder."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from clinnlp import corpora as catalogue
@@ -23,23 +22,12 @@ from clinnlp.errors import CorpusError, FormatError
 from clinnlp.record import Assertion
 
 FILES = {"devel.tsv": b"No\tO\nfever\tB-Disease\n\n", "train.tsv": b"Gout\tB-Disease\n\nWell\tO\n\n"}
+WRITTEN = ("assertion", "notes", "reports", "tone", "ultrasound")
 KNOWN = [
-    "assertion",
-    "bc5cdr",
-    "bioscope",
-    "busi",
-    "maccrobat",
-    "mts_dialog",
-    "mtsamples",
-    "ncbi_disease",
-    "negex",
-    "notes",
-    "ohsumed",
-    "pneumoniamnist",
-    "presidio_synth",
-    "reports",
-    "tone",
-]
+    "assertion", "bc5cdr", "bioscope", "busi", "covid_cxr", "maccrobat", "mts_dialog", "mtsamples", "ncbi_disease",
+    "negex", "notes", "ohsumed", "pneumoniamnist", "presidio_synth", "reports", "synthea", "tone", "uci_heart",
+    "ultrasound",
+]  # fmt: skip
 
 
 class Server:
@@ -93,26 +81,15 @@ def cached(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path / "cache" / "corpora"
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Make a folder for one corpus in a CLINNLP_CORPORA of the test's own."""
-    monkeypatch.setenv("CLINNLP_CORPORA", str(tmp_path / "own"))
-
-    def make(name: str) -> Path:
-        (tmp_path / "own" / name).mkdir(parents=True)
-        return tmp_path / "own" / name
-
-    return make
-
-
 def test_names_are_sorted_and_each_says_its_licence_and_whom_to_cite() -> None:
     assert catalogue.names() == KNOWN
     for name in KNOWN:
         corpus = catalogue.info(name)
         assert all([corpus.title, corpus.licence, corpus.citation, corpus.home, corpus.parts])
         assert all(len(checksum) == 64 for checksum in corpus.files.values())
-        assert bool(corpus.files) != bool(corpus.get) or name in ("assertion", "notes", "reports", "tone")
+        assert bool(corpus.files) != bool(corpus.get) or name in WRITTEN
     assert not catalogue.info("mtsamples").may_be_learned
+    assert not catalogue.info("covid_cxr").may_be_learned
     assert catalogue.info("maccrobat").may_be_learned
     assert len(catalogue.info("maccrobat").files) == 300
 
@@ -186,7 +163,7 @@ def test_a_file_that_is_not_there_or_a_server_that_is_not_names_the_way_out(serv
     assert list(cached.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mtsamples", "busi", "pneumoniamnist"])
+@pytest.mark.parametrize("name", ["mtsamples", "busi", "pneumoniamnist", "synthea"])
 def test_a_corpus_without_checksums_is_not_downloaded_and_says_how_to_get_it(name: str, cached: Path) -> None:
     with pytest.raises(CorpusError, match=f"{name}' is not on this machine.*http.*{name}.*CLINNLP_CORPORA"):
         catalogue.load(name)
@@ -401,41 +378,6 @@ def test_presidio_synth_is_cut_by_template_and_has_the_labels_of_deidentificatio
     with pytest.raises(FormatError, match=r"generated_large\.json: KeyError") as caught:
         catalogue.load("presidio_synth")
     assert "Ann" not in str(caught.value)
-
-
-def test_images_of_busi_carry_their_class_and_masks_are_left_out(own: Callable[[str], Path]) -> None:
-    folder = own("busi")
-    with pytest.raises(CorpusError, match="no PNG files"):
-        catalogue.load("busi")
-    for label in ("benign", "malignant", "normal"):
-        (folder / label).mkdir()
-        for i in range(5):
-            (folder / label / f"{label} ({i}).png").write_bytes(b"")
-        (folder / label / f"{label} (1)_mask.png").write_bytes(b"")
-    found = catalogue.load("busi")
-    assert [record.id for record in found["devel"]] == ["benign (4)", "malignant (4)", "normal (4)"]
-    assert len(found["train"]) == 12
-    image = found["devel"][1].images[0]
-    assert image.labels["finding"][0].name == "malignant"
-    assert Path(image.path or "").is_absolute()
-
-
-def test_pneumoniamnist_gives_arrays_with_their_class(own: Callable[[str], Path]) -> None:
-    path = own("pneumoniamnist") / "pneumoniamnist.npz"
-    images = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
-    labels = np.array([[0], [1], [1]], dtype=np.uint8)
-    np.savez(path, train_images=images, train_labels=labels, val_images=images[:1], val_labels=labels[:1])
-    found = catalogue.load("pneumoniamnist")
-    assert [record.images[0].labels["finding"][0].name for record in found["train"]] == [
-        "normal",
-        "pneumonia",
-        "pneumonia",
-    ]
-    assert np.array_equal(found["train"][2].images[0].array, images[2])
-    assert [record.id for record in found["devel"]] == ["devel-0"]
-    path.write_bytes(b"PK\x03\x04 broken")
-    with pytest.raises(FormatError, match=r"pneumoniamnist\.npz cannot be read"):
-        catalogue.load("pneumoniamnist")
 
 
 def test_the_public_corpora_are_what_their_sources_say(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 import clinnlp
 
 HEAVY = (
-    "accelerate", "datasets", "lancedb", "monai", "numpy", "pandas", "PIL", "pyarrow", "pydicom", "sklearn", "spacy",
-    "torch", "transformers", "typer", "rich", "huggingface_hub",
+    "accelerate", "datasets", "lancedb", "monai", "numpy", "pandas", "PIL", "pyarrow", "pydicom", "scipy", "skimage",
+    "sklearn", "spacy", "torch", "transformers", "typer", "rich", "huggingface_hub",
 )  # fmt: skip
 
 

@@ -30,10 +30,13 @@ ROOT = Path(__file__).parents[1]
                 "out/plots/reliability.png",
             ],
         ),
+        ("docs/multimodal.md", 3, []),
         ("docs/rules.md", 5, ["out/drugs/rules/rules.jsonl"]),
         ("docs/values.md", 4, []),
         ("docs/assertion.md", 5, ["out/assertion/head.safetensors"]),
         ("docs/deidentification.md", 4, ["out/deid/pipeline.yaml"]),
+        ("docs/corpora.md", 4, ["scans.csv"]),
+        ("docs/images.md", 4, ["out/films/pipeline.yaml"]),
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

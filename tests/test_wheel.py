@@ -57,6 +57,8 @@ def test_the_wheel_holds_code_rules_pipelines_and_licence_and_nothing_of_the_tes
         "clinnlp/pipelines/clinical-en/entities/model.safetensors",
         "clinnlp/written_corpora/notes/sample.jsonl",
         "clinnlp/written_corpora/reports/train.jsonl",
+        "clinnlp/written_corpora/ultrasound/halves.jsonl",
+        "clinnlp/written_corpora/ultrasound/pictures/halves-0001.png",
     ):
         assert wanted in names
     assert any(name.endswith("LICENSE") for name in names)

@@ -19,6 +19,8 @@ __all__ = [
     "ENCODER_SETTINGS",
     "HEAD_FILE",
     "PIPELINE_FILE",
+    "UPDATE_FILE",
+    "base_settings",
     "check_form",
     "find_checkpoint",
     "find_head",
@@ -28,6 +30,8 @@ __all__ = [
 PIPELINE_FILE = "pipeline.yaml"
 HEAD_FILE = "head.safetensors"
 """Weights of a head that lies apart from its encoder."""
+UPDATE_FILE = "update.safetensors"
+"""What an encoder has beyond that of another pipeline."""
 BAG_FILE = "bag_of_words.safetensors"
 """A bag of words that votes with a head, beside it."""
 ENCODER_SETTINGS = ("window", "overlap", "batch_tokens")
@@ -77,6 +81,31 @@ def find_checkpoint(base: str | Path) -> str:
         f"no checkpoint {text!r}: it is no folder, no installed package and none of the shipped pipelines"
         f" ({', '.join(shipped_names())}); a Hub id has the form owner/name"
     )
+
+
+def base_settings(base: str | Path) -> dict[str, Any]:
+    """Give the windows of a shipped or saved pipeline's encoder, which a new head on it needs to read in its pass.
+
+    Parameters
+    ----------
+    base : str or Path
+        As for `find_checkpoint`.
+
+    Returns
+    -------
+    dict
+        Settings of `TextEncoder`; empty where the base is no pipeline.
+    """
+    folder = (shipped_pipeline(base) if isinstance(base, str) else None) or Path(base)
+    if (folder / "config.json").is_file() or not (folder / PIPELINE_FILE).is_file():
+        return {}
+    document = _read_pipeline(folder)
+    if encoders := document.get("encoders"):
+        found = saved_encoder(document, next(iter(encoders)), folder)
+    else:
+        chosen = _in_folder(folder).name
+        found = next((one.get("config") or {} for one in document["stages"] if one.get("weights") == chosen), {})
+    return {name: found[name] for name in (*ENCODER_SETTINGS, "update") if name in found}
 
 
 def find_head(checkpoint: str | Path, kind: str, name: str | None = None) -> tuple[str, str | None, dict[str, Any]]:
@@ -181,7 +210,7 @@ def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[
     Returns
     -------
     dict
-        "checkpoint" and the settings of `TextEncoder`.
+        "checkpoint" and the settings of `TextEncoder`, with "update" where the pipeline has one to it.
 
     Raises
     ------
@@ -196,7 +225,7 @@ def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[
             f"the pipeline has no encoder {name!r}: under `encoders` give it `weights`, a folder, or `pipeline`,"
             " the name of another that has them"
         )
-    settings = {key: value for key, value in entry.items() if key not in ("weights", "pipeline")}
+    settings = {key: value for key, value in entry.items() if key not in ("weights", "pipeline", "update")}
     if unknown := sorted(set(settings) - set(ENCODER_SETTINGS)):
         raise CheckpointError(f"the encoder {name!r} has the unknown key {unknown[0]!r}")
     if "pipeline" in entry:
@@ -208,11 +237,21 @@ def saved_encoder(document: Mapping[str, Any], name: Any, folder: Path) -> dict[
                 f"the encoder {name!r} is that of {other!r}, which is no pipeline beside this one and none of the"
                 f" shipped ones: {', '.join(shipped_names())}"
             )
-        return {"checkpoint": str(_in_folder(found)), **settings}
+        return {"checkpoint": str(_in_folder(found)), **settings, **_update(entry, name, folder)}
     place = folder / str(entry["weights"])
     if not place.resolve().is_relative_to(folder.resolve()) or not place.is_dir():
         raise CheckpointError(f"the weights of the encoder {name!r} are missing: no folder {entry['weights']} inside")
     return {"checkpoint": str(place), **settings}
+
+
+def _update(entry: Mapping[str, Any], name: Any, folder: Path) -> dict[str, str]:
+    """Give where the update of an encoder lies, if it has one."""
+    if "update" not in entry:
+        return {}
+    place = folder / str(entry["update"])
+    if not place.resolve().is_relative_to(folder.resolve()) or not (place / UPDATE_FILE).is_file():
+        raise CheckpointError(f"the update of the encoder {name!r} is missing: no {UPDATE_FILE} in {entry['update']}")
+    return {"update": str(place)}
 
 
 def _read_pipeline(folder: Path) -> dict[str, Any]:

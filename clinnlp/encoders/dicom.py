@@ -1,81 +1,55 @@
-"""DICOM pictures to 8-bit RGB, through pydicom.
-
-Only the elements that describe pixels are read: nothing that names a patient is ever taken out of a file.
-"""
+"""DICOM pictures to 8-bit RGB, through pydicom."""
 
 from __future__ import annotations
 
-import io
-import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from clinnlp.encoders.pixels import MAX_PIXELS, check_size, scale, to_eight_bits, to_rgb
+from clinnlp.encoders.dicom_files import FRAME_GROUPS, looks_like_dicom, read_dicom
+from clinnlp.encoders.eight_bits import scale, to_eight_bits, to_rgb
+from clinnlp.encoders.limits import check_frame, check_size, check_total
 from clinnlp.errors import ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["decode_dicom", "looks_like_dicom"]
+__all__ = ["decode_frame", "decode_frames", "looks_like_dicom"]
 
-_PREAMBLE = 128
-_MARK = b"DICM"
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-_META_SEARCHED = 65_536
-_MAX_INFLATED = 4 * MAX_PIXELS
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_READ = (
-    *_PIXELS,
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
+_MODALITY_WINDOWS = {"CT": (40.0, 400.0)}
+_GREY = (
     "RescaleSlope",
     "RescaleIntercept",
+    "RescaleType",
     "ModalityLUTSequence",
     "VOILUTSequence",
     "VOILUTFunction",
     "WindowCenter",
     "WindowWidth",
-    *(
-        f"{colour}PaletteColorLookupTable{part}"
-        for colour in ("Red", "Green", "Blue")
-        for part in ("Data", "Descriptor")
-    ),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    "Modality",
+    "BitsStored",
+    "PixelRepresentation",
 )
+# Where the groups of a frame say again what a file of one frame says at its top (PS3.3, C.7.6.16.2).
+_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
 
-def looks_like_dicom(file: BinaryIO) -> bool:
-    """Tell whether a file starts as DICOM does: with a preamble, or at once with its first group of elements."""
-    start = file.read(_PREAMBLE + len(_MARK))
-    file.seek(0)
-    return start[_PREAMBLE:] == _MARK or (start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00")
+def decode_frame(file: BinaryIO, frame: int) -> NDArray[np.uint8]:
+    """Decode one frame of a DICOM file.
 
-
-def decode_dicom(file: BinaryIO) -> NDArray[np.uint8]:
-    """Decode the first frame of a DICOM file.
-
-    Stored values are rescaled, then brought to 0-255 by the file's first lookup table or window. Without one,
-    up to 8 bits keep their range, and more go from the smallest to the largest value that is not padding.
-    MONOCHROME1 is turned over, so that larger is brighter; padding is black; palettes and YBR become RGB.
-    Windows that only the functional groups of an enhanced multi-frame file name are not read.
+    Stored values are rescaled, then brought to 0-255 by the first lookup table or window that the file, or its
+    groups for this frame, name. Without one, up to 8 bits keep their range; Hounsfield units of a CT go through the
+    window of soft tissue, centre 40 and width 400, which shows most organs; all others go from the smallest to the
+    largest value of the frame that is not padding. MONOCHROME1 is turned over, so that larger is brighter; padding is
+    black; palettes and YBR become RGB.
 
     Parameters
     ----------
     file : binary file
+    frame : int
+        From 0.
 
     Returns
     -------
@@ -84,66 +58,51 @@ def decode_dicom(file: BinaryIO) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        If it has no pixels, is damaged, too large, or compressed in a way that needs another package.
+        If it has no pixels or no such frame, is damaged, too large, or compressed in a way that needs another package.
     """
-    try:
-        dataset = _read(file)
-    except ImageError:
-        raise
-    except Exception as error:  # pydicom raises many kinds, whose messages may quote the file
-        raise ImageError(f"a damaged DICOM file: {type(error).__name__}") from None
-    if not any(name in dataset for name in _PIXELS):
-        raise ImageError("the DICOM file has no pixels: it is a report, a directory or a header alone")
+    from pydicom import pixels
+
+    dataset = read_dicom(file)
     codec = _codec(dataset)
     try:
         check_size(int(dataset.Rows), int(dataset.Columns))
-        return _render(dataset)
-    except ImageError:
-        raise
+        check_frame(frame, frame_count(dataset))
+        return _render(dataset, pixels.pixel_array(dataset, index=frame), frame)
     except Exception as error:
-        raise ImageError(
-            f"the pixels of a DICOM file cannot be decoded, they are damaged or incomplete{codec}:"
-            f" {type(error).__name__}"
-        ) from None
+        raise _undecoded(error, codec) from None
 
 
-def _read(file: BinaryIO) -> Dataset:
-    import pydicom
-    from pydicom.dataset import FileMetaDataset
+def decode_frames(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:
+    """Decode all frames one after another, each when it is asked for; see `decode_frame`."""
+    from pydicom import pixels
 
-    tags = [pydicom.datadict.tag_for_keyword(name) for name in _READ]
-    start = file.read(_META_SEARCHED)
-    file.seek(0)
-    if _DEFLATED in start:
-        plain = io.BytesIO(_inflate(file, start))
-        dataset = pydicom.filereader.read_dataset(plain, False, True, specific_tags=tags)
-        dataset.file_meta = FileMetaDataset()
-        syntax = pydicom.uid.ExplicitVRLittleEndian
-    else:
-        dataset = pydicom.dcmread(file, force=True, specific_tags=tags)
-        syntax = dataset.file_meta.get("TransferSyntaxUID") or _guess_syntax(*dataset.original_encoding)
-    dataset.file_meta.TransferSyntaxUID = syntax
-    return dataset
-
-
-def _guess_syntax(implicit: bool | None, little: bool | None) -> Any:
-    from pydicom import uid
-
-    if not little:
-        return uid.ExplicitVRBigEndian
-    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+    dataset = read_dicom(file)
+    codec = _codec(dataset)
+    try:
+        height, width, frames = int(dataset.Rows), int(dataset.Columns), frame_count(dataset)
+        check_size(height, width)
+        check_total(height * width * 3 * frames, frames)
+        found = 0
+        for stored in pixels.iter_pixels(dataset, indices=range(frames)):
+            yield _render(dataset, stored, found)
+            found += 1
+    except Exception as error:
+        raise _undecoded(error, codec) from None
+    if found < frames:
+        raise ImageError(f"a DICOM file has {found:,} of the {frames:,} frames that it announces")
 
 
-def _inflate(file: BinaryIO, start: bytes) -> bytes:
-    """Unpack the deflated part of a file, which follows the group of elements that gives its own length."""
-    length_at = _PREAMBLE + len(_MARK) + 8
-    length = int.from_bytes(start[length_at : length_at + 4], "little")
-    file.seek(length_at + 4 + length)
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = unpacker.decompress(file.read(), _MAX_INFLATED)
-    if unpacker.unconsumed_tail:
-        raise ImageError(f"the DICOM file unpacks to more than {_MAX_INFLATED:,} bytes: make it smaller first")
-    return plain
+def frame_count(dataset: Dataset) -> int:
+    """Give how many frames a file says that it has; none at all is one."""
+    return max(int(dataset.get("NumberOfFrames") or 1), 1)
+
+
+def _undecoded(error: Exception, codec: str) -> ImageError:
+    if isinstance(error, ImageError):
+        return error
+    return ImageError(
+        f"the pixels of a DICOM file cannot be decoded, they are damaged or incomplete{codec}: {type(error).__name__}"
+    )
 
 
 def _codec(dataset: Dataset) -> str:
@@ -155,16 +114,15 @@ def _codec(dataset: Dataset) -> str:
         decoder = get_decoder(syntax)
     except Exception:  # a damaged header can hold anything in its place
         raise ImageError("the transfer syntax of a DICOM file is not a standard one: save it in another") from None
-    advice = "pip install 'pylibjpeg[all]'"
+    advice = "pip install 'clinnlp[dicom]'"
     if not decoder.is_available:
         raise ImageError(f"no codec for {syntax.name} is installed: {advice}")
     return f", or the codec for {syntax.name} does not cover them ({advice})" if syntax.is_encapsulated else ""
 
 
-def _render(dataset: Dataset) -> NDArray[np.uint8]:
+def _render(dataset: Dataset, stored: NDArray[Any], frame: int) -> NDArray[np.uint8]:
     from pydicom import pixels
 
-    stored = pixels.pixel_array(dataset, index=0)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         colours = pixels.apply_color_lut(stored, dataset).astype(np.float64)
         # Some files say 16 bits a colour and hold 8.
@@ -172,11 +130,27 @@ def _render(dataset: Dataset) -> NDArray[np.uint8]:
     if stored.ndim == 3:
         return to_rgb(scale(stored.astype(np.float64), 0, 2 ** int(dataset.BitsStored) - 1))
     padding = _padding(dataset, stored)
-    grey = _grey(dataset, stored, padding)
+    grey = _grey(_of_frame(dataset, frame), stored, padding)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = np.uint8(255) - grey
     grey[padding] = 0
     return to_rgb(grey)
+
+
+def _of_frame(dataset: Dataset, frame: int) -> Dataset:
+    """Give what a file says of the values of one frame, which an enhanced file says in groups."""
+    from pydicom import Dataset
+
+    groups = [item for name in FRAME_GROUPS[:1] for item in (dataset.get(name) or [])[:1]]
+    groups += [item for name in FRAME_GROUPS[1:] for item in (dataset.get(name) or [])[frame : frame + 1]]
+    if not groups:
+        return dataset
+    found = Dataset()
+    for said in (dataset, *(item for group in groups for name in _GROUPS for item in (group.get(name) or [])[:1])):
+        for name in _GREY:
+            if name in said:
+                found[name] = said[name]
+    return found
 
 
 def _grey(dataset: Dataset, stored: NDArray[Any], padding: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -193,8 +167,18 @@ def _grey(dataset: Dataset, stored: NDArray[Any], padding: NDArray[np.bool_]) ->
     bits = int(dataset.get("BitsStored") or 64)
     if bits <= 8 and stored.dtype.kind == "u" and np.array_equal(values, stored):
         return scale(values, 0, 2**bits - 1)
+    if known := _modality_window(dataset):
+        return _window(values, *known, "LINEAR")
     seen = np.where(padding, np.nan, values)
     return to_eight_bits(seen, unit=False) if not padding.all() else np.zeros(values.shape, dtype=np.uint8)
+
+
+def _modality_window(dataset: Dataset) -> tuple[float, float] | None:
+    """Give centre and width for a modality whose values have a unit, where the file says that they are in it."""
+    rescaled = "RescaleSlope" in dataset and "RescaleIntercept" in dataset
+    if not rescaled or str(dataset.get("RescaleType") or "HU") != "HU":
+        return None
+    return _MODALITY_WINDOWS.get(str(dataset.get("Modality")))
 
 
 def _window(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.uint8]:

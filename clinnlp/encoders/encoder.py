@@ -74,14 +74,22 @@ class TextEncoder:
         Word pieces that go through the encoder at once, padding counted.
     device : str, optional
         By default the GPU where there is one.
+    update : str, optional
+        Folder of a low-rank update to the weights; see `clinnlp.encoders.updates`.
     """
 
     runs_heads = True
 
     def __init__(
-        self, checkpoint: str, window: int = 256, overlap: int = 64, batch_tokens: int = 4096, device: str | None = None
+        self,
+        checkpoint: str,
+        window: int = 256,
+        overlap: int = 64,
+        batch_tokens: int = 4096,
+        device: str | None = None,
+        update: str | None = None,
     ) -> None:
-        self.checkpoint = checkpoint
+        self.checkpoint, self.update = checkpoint, update
         self.window, self.overlap, self.batch_tokens = window, overlap, batch_tokens
         self.device = device
         self.changed = False
@@ -111,7 +119,12 @@ class TextEncoder:
             import torch
 
             with torch.inference_mode(False):  # else they could never be trained
-                self.adopt(*load_encoder(self.checkpoint))
+                model, pooler = load_encoder(self.checkpoint)
+                if self.update is not None:
+                    from clinnlp.encoders.updates import apply_update
+
+                    apply_update(model, self.update)
+                self.adopt(model, pooler)
         assert self._model is not None
         return self._model
 
@@ -128,7 +141,7 @@ class TextEncoder:
 
     def copy(self) -> TextEncoder:
         """Give an encoder with weights of its own, nobody else's."""
-        other = TextEncoder(self.checkpoint, self.window, self.overlap, self.batch_tokens, self.device)
+        other = TextEncoder(self.checkpoint, self.window, self.overlap, self.batch_tokens, self.device, self.update)
         other._model, other._pooler = copy.deepcopy(self.model), self._pooler
         other._windows, other.changed = self._windows, self.changed
         return other
@@ -137,10 +150,10 @@ class TextEncoder:
         """Tell whether another encoder gives the same states for the same windows."""
         if self is other:
             return True
-        ours = (self.checkpoint, self.window, self.overlap, self.device)
-        return ours == (other.checkpoint, other.window, other.overlap, other.device) and not (
-            self.changed or other.changed
+        ours, its = (
+            (one.checkpoint, one.update, one.window, one.overlap, one.device, one.changed) for one in (self, other)
         )
+        return ours == its and not self.changed
 
     def warm_up(self) -> None:
         """Load tokenizer and weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PretrainedConfig
 
-__all__ = ["load_image_processor", "model_inputs", "new_image_processor", "resize", "small_network"]
+__all__ = [
+    "load_image_processor",
+    "load_image_processor_dict",
+    "model_inputs",
+    "new_image_processor",
+    "resize",
+    "small_network",
+]
 
 # Basic residual blocks did better on small chest X-rays, and faster, than ConvNeXt blocks of the same widths.
 _WIDTHS = (32, 64, 128, 256)
@@ -74,6 +81,29 @@ def load_image_processor(checkpoint: str) -> Any:
         raise CheckpointError(
             f"cannot read the image processor of {checkpoint}: {type(error).__name__}: {reason}"
         ) from None
+
+
+def load_image_processor_dict(settings: Mapping[str, Any]) -> Any:
+    """Make an image processor from what its `to_dict` gave.
+
+    Raises
+    ------
+    CheckpointError
+        If transformers has none of that name, or it needs a package that is not installed.
+    """
+    import transformers
+    from transformers.image_processing_utils import BaseImageProcessor
+
+    name = str(settings.get("image_processor_type", ""))
+    # Without torchvision the class of this name is only a way, with a warning, to the one on Pillow.
+    kind = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseImageProcessor)):
+        raise CheckpointError(f"the head has an image processor {name!r}, which transformers does not have")
+    made: Any = kind
+    try:
+        return made.from_dict(dict(settings))
+    except Exception as error:
+        raise CheckpointError(f"the head's image processor cannot be made: {type(error).__name__}") from None
 
 
 def resize(processor: Any, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

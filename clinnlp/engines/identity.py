@@ -62,6 +62,8 @@ def _stage_identity(stage: Stage) -> dict[str, Any]:
         found["code"] = _code(stage.function)
     elif not kind.__module__.startswith("clinnlp."):
         found["code"] = _code(kind)
+    if (secret := stage.secret_digest()) is not None:
+        found["secret"] = secret
     if (digest := stage.fingerprint()) is not None:
         found["weights"] = digest
     elif getattr(stage, "weights_changed", False):

@@ -60,7 +60,7 @@ def without_text(record: Record) -> Record:
 
 def without_pixels(record: Record) -> Record:
     """Give the record with the bytes and arrays of its images left out, which the input still has."""
-    if all(image.path is not None for image in record.images):
+    if all(image.path is not None and image.cleaned is None for image in record.images):
         return record
     slim = copy.copy(record)
     slim.images = [_without_pixels(image) for image in record.images]
@@ -68,14 +68,15 @@ def without_pixels(record: Record) -> Record:
 
 
 def _without_pixels(image: Image) -> Image:
-    return image if image.path is not None else Image(data=b"", name=image.name, labels=image.labels)
+    data = None if image.path is not None else b""
+    return Image(path=image.path, data=data, name=image.name, labels=image.labels)
 
 
 def without_annotations(record: Record) -> Record:
     """Give a new record of what is to be annotated: text, images, metadata and questions, and why it failed so far."""
     images = [image.copy() for image in record.images]
     for image in images:
-        image.labels = {}
+        image.labels, image.cleaned = {}, None
     return Record(
         record.text,
         record.id,

@@ -1,8 +1,9 @@
 """Rows of a table or file, and the records they stand for.
 
 A row's id, text and images are in the columns that `Columns` names. A column with the name of another field of a
-`Record` holds that field, as lists and dictionaries or as JSON text. Every other column, and one of those that
-holds a plain text or number, goes to `Record.metadata` under its own name.
+`Record` holds that field, as lists and dictionaries or as JSON text. A column that is a label set by `Columns` holds
+the name of a gold label, or a list of them. Every other column, and one of those that holds a plain text or number,
+goes to `Record.metadata` under its own name.
 
 A row that cannot be a record becomes an empty one with a `Failure` of the stage `input`, so that one bad row never
 costs the others. A null text is an empty text: a record may be all images. A null or empty id becomes the row's
@@ -49,11 +50,12 @@ _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that hold a record's text, id and images."""
+    """The names of the columns that hold a record's text, id and images, and of those that are label sets."""
 
     text: str = "text"
     id: str = "id"
     images: str = "images"
+    labels: tuple[str, ...] = ()
 
     def check(self, names: Sequence[str], where: str) -> None:
         """Refuse a table without the column of texts, or without one that was asked for by name.
@@ -65,6 +67,7 @@ class Columns:
         """
         given = [self.text] if self.images not in names or self.text != Columns.text else []
         given += [name for name, default in ((self.id, Columns.id), (self.images, Columns.images)) if name != default]
+        given += self.labels
         for name in given:
             if name not in names:
                 shown = [one for one in names if may_be_shown(one)][:_SHOWN]
@@ -144,8 +147,13 @@ def make_record(row: Mapping[str, Any], place: int, columns: Columns, folder: st
 def _fields(row: Mapping[str, Any], columns: Columns, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     fields: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
+    gold: dict[str, Any] = {}
     for column, value in row.items():
         if column in (columns.text, columns.id):
+            continue
+        if column in columns.labels:
+            if (label := _gold(value, where, column)) is not None:
+                gold[column] = label
             continue
         field = "images" if column == columns.images else column
         if hasattr(value, "tolist"):
@@ -158,7 +166,20 @@ def _fields(row: Mapping[str, Any], columns: Columns, where: str) -> tuple[dict[
                 fields[field] = decoded
                 continue
         metadata[column] = plain_value(_json_value(value), where)
+    if gold:
+        fields["labels"] = {**(fields.get("labels") or {}), **gold}
     return fields, metadata
+
+
+def _gold(value: Any, where: str, column: str) -> Any:
+    """Read a cell of a label set; an empty one is no gold, and a number is the name of a class."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, str):
+        value = _json(value, where, column)
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def decode_field(name: str, value: Any, where: str) -> Any:

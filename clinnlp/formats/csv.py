@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def read(
     id_column: str = "id",
     images_column: str = "images",
     *,
+    label_columns: Sequence[str] = (),
     delimiter: str | None = None,
 ) -> Iterator[Record]:
     """Read records one by one.
@@ -41,6 +42,8 @@ def read(
     path : path
     text_column, id_column, images_column : str
         See `clinnlp.formats.columns`.
+    label_columns : sequence of str
+        Columns that are label sets.
     delimiter : str, optional
         By default a tab in a `.tsv` file, else a comma.
 
@@ -55,7 +58,7 @@ def read(
         If the file cannot be opened, has no header, or has no column of texts.
     """
     path = Path(path)
-    columns = Columns(text_column, id_column, images_column)
+    columns = Columns(text_column, id_column, images_column, tuple(label_columns))
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     with open_text(path) as file:
         rows = csv.reader(

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +23,12 @@ _TEXTS = ("cleaned", "deidentified")
 
 
 def read(
-    path: str | os.PathLike[str], text_column: str = "text", id_column: str = "id", images_column: str = "images"
+    path: str | os.PathLike[str],
+    text_column: str = "text",
+    id_column: str = "id",
+    images_column: str = "images",
+    *,
+    label_columns: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Read records one by one; blank lines are no records.
 
@@ -31,6 +37,8 @@ def read(
     path : path
     text_column, id_column, images_column : str
         See `clinnlp.formats.columns`.
+    label_columns : sequence of str
+        Columns that are label sets.
 
     Yields
     ------
@@ -44,7 +52,9 @@ def read(
     """
     path = Path(path)
     with open_bytes(path) as file:
-        yield from read_lines(file, Columns(text_column, id_column, images_column), path.name, path.parent)
+        yield from read_lines(
+            file, Columns(text_column, id_column, images_column, tuple(label_columns)), path.name, path.parent
+        )
 
 
 def read_lines(
@@ -65,7 +75,8 @@ def read_lines(
             yield failed(place, f"line {number}: {row}")
         else:
             if not checked:
-                columns.check(list(row), f"{name}, line {number}")
+                # A line without gold does without its column.
+                replace(columns, labels=()).check(list(row), f"{name}, line {number}")
                 checked = True
             missing = columns.text not in row and columns.images not in row
             yield (

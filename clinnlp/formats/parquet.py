@@ -25,7 +25,12 @@ _ROW_GROUP_BYTES = 2**26
 
 
 def read(
-    path: str | os.PathLike[str], text_column: str = "text", id_column: str = "id", images_column: str = "images"
+    path: str | os.PathLike[str],
+    text_column: str = "text",
+    id_column: str = "id",
+    images_column: str = "images",
+    *,
+    label_columns: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Read records one by one.
 
@@ -34,6 +39,8 @@ def read(
     path : path
     text_column, id_column, images_column : str
         See `clinnlp.formats.columns`.
+    label_columns : sequence of str
+        Columns that are label sets.
 
     Yields
     ------
@@ -46,7 +53,7 @@ def read(
         If the file is damaged or not Parquet, or has no column of texts.
     """
     path = Path(path)
-    columns = Columns(text_column, id_column, images_column)
+    columns = Columns(text_column, id_column, images_column, tuple(label_columns))
     with _open(path) as file:
         names = file.schema_arrow.names
         columns.check(names, path.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import BinaryIO
 
@@ -16,7 +16,12 @@ NAME = "standard input"
 
 
 def read(
-    file: BinaryIO, text_column: str = "text", id_column: str = "id", images_column: str = "images"
+    file: BinaryIO,
+    text_column: str = "text",
+    id_column: str = "id",
+    images_column: str = "images",
+    *,
+    label_columns: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Read records from a binary stream: lines of JSON if the first line with something on it begins with `{`.
 
@@ -32,7 +37,7 @@ def read(
     FormatError
         If the first line of JSON has no column of texts.
     """
-    columns = Columns(text_column, id_column, images_column)
+    columns = Columns(text_column, id_column, images_column, tuple(label_columns))
     start: list[bytes] = []
     for line in file:
         start.append(line)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from clinnlp.stages.cleaning import TextCleaner
     from clinnlp.stages.deidentification import Deidentifier
     from clinnlp.stages.entities import EntityExtractor
+    from clinnlp.stages.image_cleaning import ImageCleaner
     from clinnlp.stages.images import ImageClassifier
+    from clinnlp.stages.multimodal import MultimodalClassifier
     from clinnlp.stages.reports import ReportClassifier
     from clinnlp.stages.rules import RuleMatcher
     from clinnlp.stages.sections import SectionDetector
@@ -28,6 +30,8 @@ __all__ = [
     "Deidentifier",
     "EntityExtractor",
     "ImageClassifier",
+    "ImageCleaner",
+    "MultimodalClassifier",
     "ReportClassifier",
     "RuleMatcher",
     "SectionDetector",
@@ -46,6 +50,8 @@ _MODULES = {
     "Deidentifier": "deidentification",
     "EntityExtractor": "entities",
     "ImageClassifier": "images",
+    "ImageCleaner": "image_cleaning",
+    "MultimodalClassifier": "multimodal",
     "ReportClassifier": "reports",
     "RuleMatcher": "rules",
     "SectionDetector": "sections",

@@ -17,7 +17,7 @@ __all__ = ["FLAGS", "CueRules", "Meaning", "merged_rules", "read_rules"]
 
 FLAGS = ("negated", "hypothetical", "historical", "family")
 SCOPES = ("forward", "backward", "both")
-_FIELDS = ("words", "cues", "pseudo", "ends", "sections", "headings", "silences")
+_FIELDS = ("words", "cues", "pseudo", "ends", "sections", "headings", "alone", "silences")
 _CUE_FIELDS = ("flag", "scope", "words", "clause", "ends", "phrases")
 _END_FIELDS = ("flags", "phrases")
 
@@ -70,6 +70,8 @@ class CueRules:
 
     def __init__(self, given: Sequence[Mapping[str, Any]]) -> None:
         self.finder: PhraseFinder[Meaning] = PhraseFinder()
+        self.alone: PhraseFinder[str] = PhraseFinder()
+        """Flags of what is all of its sentence."""
         self.sections: dict[str, tuple[str, ...]] = {}
         self.silences: dict[str, tuple[str, ...]] = {}
         lists: dict[str, list[str]] = {}
@@ -81,6 +83,9 @@ class CueRules:
             for flag, names in _mapping(rules, "sections").items():
                 for name in _texts(names, f"sections.{_flag(flag, 'sections')}"):
                     self.sections[name] = tuple(dict.fromkeys([*self.sections.get(name, ()), flag]))
+            for flag, phrases in _mapping(rules, "alone").items():
+                for phrase in _texts(phrases, f"alone.{_flag(flag, 'alone')}"):
+                    self.alone.add(parse(phrase, lists, f"alone.{flag}"), flag)
             for flag, silent in _mapping(rules, "silences").items():
                 names = tuple(_flag(one, f"silences.{flag}") for one in _texts(silent, f"silences.{flag}"))
                 self.silences[_flag(flag, "silences")] = names

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, check_form, find_checkpoint, find_head
+import numpy as np
+
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, base_settings, check_form, find_checkpoint, find_head
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.loading import load_config, load_model
 from clinnlp.encoders.text import TextWindows, check_sizes
@@ -18,6 +20,7 @@ from clinnlp.stages._learning_stage import LearningStage
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from transformers import PretrainedConfig, PreTrainedModel
     from typing_extensions import Self
 
@@ -97,19 +100,28 @@ class EncoderStage(LearningStage):
     @classmethod
     def _pretrained(
         cls, checkpoint: str | Path, options: dict[str, Any], name: str | None
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> tuple[str | TextEncoder, dict[str, Any]]:
         """Find a head and its encoder: in a pipeline, the stage of this kind and name, or the first of this kind."""
         encoder, head, settings = find_head(checkpoint, cls.kind, name)
         check_form(head or encoder, cls._form(), cls.__name__)
-        return encoder, {**settings, "head": head, **options}
+        given = {**settings, "head": head, **options}
+        return _updated(encoder, given), given
 
     @classmethod
     def _form(cls) -> str:
         return cls.auto_class.removeprefix("AutoModel") or cls.head_form
 
-    @staticmethod
-    def _base(base: str | Path | TextEncoder) -> str | TextEncoder:
-        return base if isinstance(base, TextEncoder) else find_checkpoint(base)
+    @classmethod
+    def _on_base(cls, base: str | Path | TextEncoder, **options: Any) -> Self:
+        """Make a stage with a new head; on the encoder of a pipeline it has its windows, unless others are given."""
+        if isinstance(base, TextEncoder):
+            return cls(base, **options)
+        checkpoint = find_checkpoint(base)
+        settings = base_settings(base)
+        if {"window", "overlap"} & set(options):
+            settings = {name: given for name, given in settings.items() if name == "update"}
+        given = {**settings, **options}
+        return cls(_updated(checkpoint, given), **given)
 
     @classmethod
     def load(
@@ -203,6 +215,19 @@ class EncoderStage(LearningStage):
 
         return head_logits(self.head, states, mask)
 
+    def _pooled(self, texts: Sequence[str], width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Average what the head gives for the windows of each text, shape (texts, width); tell which have no word."""
+        pooled = np.zeros((len(texts), width))
+        weights = np.zeros(len(texts))
+        for number, item in enumerate(self.encoder.read(texts, self)):
+            for window, output in zip(item.windows, item.outputs[self], strict=True):
+                share = window.keep_end - window.keep_start
+                pooled[number] += share * output
+                weights[number] += share
+        empty = weights == 0
+        pooled[~empty] /= weights[~empty, None]
+        return pooled, empty
+
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of the head for a padded batch, with encoder and head as they are."""
         from clinnlp.encoders.model_heads import head_logits
@@ -218,7 +243,7 @@ class EncoderStage(LearningStage):
     @property
     def weight_folders(self) -> list[str]:
         """Where the weights were read from."""
-        return [self.checkpoint, *([self.head_checkpoint] if self.head_checkpoint is not None else [])]
+        return [path for path in (self.checkpoint, self.encoder.update, self.head_checkpoint) if path is not None]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Give the weights of encoder and head, under the names that the whole model of transformers has for them."""
@@ -287,3 +312,11 @@ class EncoderStage(LearningStage):
 
     def _saved_head(self) -> Any:
         return self.head
+
+
+def _updated(checkpoint: str, settings: dict[str, Any]) -> str | TextEncoder:
+    """Give the encoder of a checkpoint with the update that settings name, which are left without what it takes."""
+    if "update" not in settings:
+        return checkpoint
+    taken = {name: settings.pop(name) for name in ("update", "device", *ENCODER_SETTINGS) if name in settings}
+    return TextEncoder(checkpoint, **taken)

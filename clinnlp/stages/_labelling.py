@@ -110,7 +110,7 @@ class LabellingStage(EncoderStage):
             If there is no such checkpoint; at first use, if it cannot be read or gives no classes.
         """
         found, settings = cls._pretrained(checkpoint, options, name)
-        return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
+        return cls(found, name=name or label_set_name(settings["head"] or str(found)), **settings)
 
     @classmethod
     def from_base(
@@ -142,7 +142,7 @@ class LabellingStage(EncoderStage):
         CheckpointError
             If there is no such base.
         """
-        return cls(cls._base(base), labels=labels, name=name, multi_label=multi_label, **options)
+        return cls._on_base(base, labels=labels, name=name, multi_label=multi_label, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
         return ("threshold", "abstain")

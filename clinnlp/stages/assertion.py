@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AssertionDetector"]
 
 Found = dict[str, list[int]]
-"""Flag -> raw offsets of the cue, or an empty list where a section without a heading decided."""
+"""Flag -> raw offsets of the cue, or an empty list where no words but its place decided."""
 
 
 class AssertionDetector(Stage):
@@ -138,15 +138,18 @@ class AssertionDetector(Stage):
         Returns
         -------
         list of dict of str to list of int
-            Flag -> start and end of its cue; an empty list where a section without a heading decided.
+            Flag -> start and end of its cue; an empty list where a section without a heading decided, or that it
+            stands alone.
         """
         if not entities:
             return []
         rules = self._ready()
-        found = _cues_in_sentences(record, entities, rules, self._starts(record))
-        for flags, (section, start, end) in zip(found, _sections(record, entities), strict=True):
+        found, alone = _cues_in_sentences(record, entities, rules, self._starts(record))
+        for flags, of_alone, (section, start, end) in zip(found, alone, _sections(record, entities), strict=True):
             for flag in rules.sections.get(section, ()):
                 flags.setdefault(flag, [start, end] if start < end else [])
+            for flag in of_alone if not section else ():
+                flags.setdefault(flag, [])
             for flag in [flag for flag in FLAGS if flag in flags]:
                 for silent in rules.silences.get(flag, ()) if flag in flags else ():
                     flags.pop(silent, None)
@@ -185,8 +188,8 @@ class AssertionDetector(Stage):
 
 def _cues_in_sentences(
     record: Record, entities: Sequence[Entity], rules: CueRules, starts: Sequence[int]
-) -> list[Found]:
-    """Read each sentence that has entities once, and no other."""
+) -> tuple[list[Found], list[tuple[str, ...]]]:
+    """Read each sentence that has entities once, and no other; give cues, and the flags of what is all of its own."""
     view = record.view
     text = view.text
     cuts = [view.to_target(start, start)[0] for start in starts]
@@ -195,6 +198,7 @@ def _cues_in_sentences(
         start, end = view.to_target(entity.start, entity.end)
         inside.setdefault(max(bisect_right(cuts, start) - 1, 0), []).append((i, start, end))
     found: list[Found] = [{} for _ in entities]
+    alone: list[tuple[str, ...]] = [()] * len(found)
     for sentence, spans in inside.items():
         low, high = cuts[sentence], cuts[sentence + 1] if sentence + 1 < len(cuts) else len(text)
         words = words_of(text[low:high])
@@ -203,7 +207,12 @@ def _cues_in_sentences(
             for flag, (first, last) in reach.items():
                 start, end = words[first].start, words[min(last, len(words)) - 1].end
                 found[i][flag] = [*view.to_source(low + start, low + end)]
-    return found
+        for i, (first, last) in zip(numbers, places, strict=True):
+            if len(places) == 1 and not any(word.form.isalpha() for word in (*words[:first], *words[last:])):
+                match = next(rules.alone.find(words[first:last]), None)
+                if match is not None and match.last - match.first == last - first:
+                    alone[i] = match.meanings
+    return found, alone
 
 
 def _places(

@@ -125,6 +125,7 @@ class AssertionClassifier(SpanStage):
     def from_base(  # type: ignore[override]
         cls,
         base: str | Path | TextEncoder,
+        labels: Sequence[str] = FLAGS,
         name: str | None = None,
         method: str = "both",
         **options: Any,
@@ -136,6 +137,8 @@ class AssertionClassifier(SpanStage):
         base : str, Path or TextEncoder
             Shipped pipeline's name, folder, installed package or Hub id; or the `encoder` of another stage, with
             which it is shared then.
+        labels : sequence of str
+            The flags that the head learns.
         name : str, optional
             Name in a pipeline.
         method : {"both", "learned"}
@@ -147,8 +150,12 @@ class AssertionClassifier(SpanStage):
         ------
         CheckpointError
             If there is no such base.
+        ConfigError
+            If a label is no flag.
         """
-        return cls(cls._base(base), labels=FLAGS, name=name, method=method, **options)
+        if unknown := [label for label in labels if label not in FLAGS]:
+            raise ConfigError(f"an assertion has no flag {unknown[0]!r}: labels are {', '.join(FLAGS)}")
+        return cls._on_base(base, labels=labels, name=name, method=method, **options)
 
     def _own_settings(self) -> tuple[str, ...]:
         return ("threshold", "method", "lang", "rules", "overwrite")

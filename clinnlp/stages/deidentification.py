@@ -14,11 +14,14 @@ from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.errors import CheckpointError, ClinNLPError, ConfigError, StageError, TrainingError
 from clinnlp.record import Entity, Record
 from clinnlp.rules import check_rules
+from clinnlp.stages._decision import check_share
 from clinnlp.stages._identifiers.found import Found, merged
+from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
-from clinnlp.stages._identifiers.sparing import is_spared, may_stay
+from clinnlp.stages._identifiers.searched import searched
+from clinnlp.stages._identifiers.sparing import has_form, is_spared, may_stay
 from clinnlp.stages._learning_stage import LearningStage
 from clinnlp.stages.entities import EntityExtractor
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Deidentifier"]
 
 KEY_VARIABLE = "CLINNLP_KEY"
+THRESHOLD = 0.5
 
 
 class Deidentifier(EntityExtractor):
@@ -70,6 +74,8 @@ class Deidentifier(EntityExtractor):
         `metadata` in `rules/en/identifiers.yaml`: patient, name, doctor, mrn, phone, address, birth_date and others.
     languages : sequence of str
         Whose patterns are looked for.
+    threshold : float
+        Least score, 0 to 1, of what the head finds: lower finds more names, and takes more other words for names.
     labels, head, window, overlap, batch_tokens, device
         As for `EntityExtractor`.
     name : str, optional
@@ -94,6 +100,7 @@ class Deidentifier(EntityExtractor):
         mark: str = "[REDACTED]",
         known: Sequence[str] | None = None,
         languages: Sequence[str] = ("en", "zh"),
+        threshold: float = THRESHOLD,
         labels: Sequence[str] | None = None,
         head: str | Path | None = None,
         window: int = 256,
@@ -117,6 +124,7 @@ class Deidentifier(EntityExtractor):
             )
         if mode not in MODES:
             raise ConfigError(f"unknown mode {mode!r}: give one of {', '.join(MODES)}")
+        self.threshold = check_share(threshold, "threshold", self.name)
         self.mode, self.mark = mode, mark
         self.known = None if known is None else (known,) if isinstance(known, str) else tuple(known)
         self.languages = tuple([languages] if isinstance(languages, str) else languages)
@@ -143,17 +151,25 @@ class Deidentifier(EntityExtractor):
             raise ConfigError("the key must be a text or bytes, and not empty")
         self._key = key.encode() if isinstance(key, str) else key
 
+    def _found_key(self) -> bytes:
+        return self._key or os.environ.get(KEY_VARIABLE, "").encode()
+
     def _secret(self) -> bytes | None:
         """Give the key that the mode needs."""
         if self.mode not in KEYED:
             return None
-        found = self._key or os.environ.get(KEY_VARIABLE, "").encode()
+        found = self._found_key()
         if not found:
             raise ConfigError(
                 f"stage {self.name!r}: the mode {self.mode!r} needs a key:"
                 f" set nlp[{self.name!r}].key = ... or the environment variable {KEY_VARIABLE}"
             )
         return found
+
+    def secret_digest(self) -> str | None:
+        """Give what tells one key from another, so that no run goes on with a second key; None without one."""
+        found = self._found_key()
+        return Keyed(found).token("which key is this") if found and self.mode in KEYED else None
 
     @property
     def has_weights(self) -> bool:
@@ -179,6 +195,8 @@ class Deidentifier(EntityExtractor):
             given["mark"] = self.mark
         if self.known is not None:
             given["known"] = list(self.known)
+        if self.threshold != THRESHOLD:
+            given["threshold"] = self.threshold
         if self.languages != ("en", "zh"):
             given["languages"] = list(self.languages)
         return given
@@ -233,8 +251,9 @@ class Deidentifier(EntityExtractor):
             record.deidentified = None
         key = self._secret()
         with self._guarded():
-            found = self._find(records)
-            texts = [self._replaced(record, some, key) for record, some in zip(records, found, strict=True)]
+            known = [self._known(record) for record in records]
+            found = self._find(records, known)
+            texts = [self._replaced(*each, key) for each in zip(records, found, known, strict=True)]
         for record, some, text in zip(records, found, texts, strict=True):
             record.identifiers = self._identifiers(record, some)
             record.deidentified = text
@@ -255,36 +274,43 @@ class Deidentifier(EntityExtractor):
         An entity's attribute `by` says what found it: "metadata", "pattern" or "model".
         """
         with self._guarded():
-            return [[self._entity(one) for one in some] for some in self._find(records)]
+            found = self._find(records, [self._known(record) for record in records])
+            return [[self._entity(one) for one in some] for some in found]
 
     def _entity(self, one: Found) -> Entity:
         return Entity(one.start, one.end, one.label, score=one.score, attributes={"by": one.by}, source=self.name)
 
-    def _find(self, records: Sequence[Record]) -> list[list[Found]]:
-        return [
-            self._found_in(record, from_model)
-            for record, from_model in zip(records, self._found_by_head(records), strict=True)
-        ]
+    def _find(self, records: Sequence[Record], known: Sequence[KnownStrings]) -> list[list[Found]]:
+        return [self._found_in(*each) for each in zip(records, self._found_by_head(records), known, strict=True)]
 
     def _found_by_head(self, records: Sequence[Record]) -> list[list[Found]]:
         found: list[list[Found]] = [[] for _ in records]
         if self.has_weights:
             for number, words, log_probs in self.read_words(records):
-                for one in self._decode(log_probs, words):
-                    found[number].append(Found(one.start, one.end, one.label, "model", one.score, sure=False))
+                found[number] += [
+                    Found(one.start, one.end, one.label, "model", one.score, sure=False)
+                    for one in self._decode(log_probs, words)
+                ]
         return found
 
-    def _found_in(self, record: Record, from_model: Sequence[Found]) -> list[Found]:
+    def _found_in(self, record: Record, from_model: Sequence[Found], known: KnownStrings) -> list[Found]:
         """Join what patterns, metadata, the head and the record itself say."""
-        patterns, known = self._ready(), self._known(record)
         found = [Found(e.start, e.end, e.label, "record", e.score) for e in self._brought(record)]
-        found += [one for one in from_model if not may_stay(record.text[one.start : one.end], one.label)]
-        found += [*patterns.find(record.text), *known.find(record.text)]
+        found += [one for one in from_model if self._counts(one, record.text[one.start : one.end])]
+        found += self._found_in_text(record.text, known)
         if record.cleaned is not None and record.cleaned.alignment.edits:
-            found += _in_source(record.cleaned, [*patterns.find(record.cleaned.text), *known.find(record.cleaned.text)])
+            found += _in_source(record.cleaned, self._found_in_text(record.cleaned.text, known))
         own = {*self.labels, *(one.label for one in found)}
         others = sorted((e.start, e.end) for e in record.entities if e.label not in own)
         return merged([one for one in found if one.sure or not is_spared(one, record.text, others)], record.text)
+
+    def _counts(self, one: Found, text: str) -> bool:
+        """Tell whether what the head found is sure enough, has the form of its kind, and is nothing that may stay."""
+        return one.score >= self.threshold and has_form(text, one.label) and not may_stay(text, one.label)
+
+    def _found_in_text(self, text: str, known: KnownStrings) -> list[Found]:
+        view = searched(text)
+        return [*self._ready().find(text, view), *known.find(text, view)]
 
     def _known(self, record: Record) -> KnownStrings:
         return KnownStrings(known_values(record.metadata, self.known))
@@ -299,8 +325,7 @@ class Deidentifier(EntityExtractor):
         new = [self._entity(one) for one in found if (one.start, one.end) not in places]
         return sorted([*brought, *new], key=lambda entity: (entity.start, entity.end))
 
-    def _replaced(self, record: Record, found: Sequence[Found], key: bytes | None) -> EditedText:
-        known = self._known(record)
+    def _replaced(self, record: Record, found: Sequence[Found], known: KnownStrings, key: bytes | None) -> EditedText:
         replacer = Replacer(self.mode, self.mark, key, record.metadata, known)
         edited, marked = replacer.replace(record.text, found)
         return check_output(edited, marked, self._ready(), known)

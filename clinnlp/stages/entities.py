@@ -131,7 +131,7 @@ class EntityExtractor(EncoderStage):
         CheckpointError
             If there is no such base.
         """
-        return cls(cls._base(base), labels=labels, **options)
+        return cls._on_base(base, labels=labels, **options)
 
     @property
     def labels(self) -> list[str]:

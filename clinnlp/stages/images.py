@@ -23,6 +23,7 @@ from clinnlp.encoders.heads import (
 )
 from clinnlp.encoders.images import load_image_processor, model_inputs, new_image_processor, resize, small_network
 from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pick_device
+from clinnlp.encoders.views import Views, check_views
 from clinnlp.errors import CheckpointError, ConfigError, ImageError
 from clinnlp.image import Image
 from clinnlp.record import Record
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from clinnlp.explanation import HeatMap
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import Gold
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
-__all__ = ["ImageClassifier"]
+__all__ = ["ImageClassifier", "batches", "read_images"]
+
+_VIEWS_OF_EACH = 2
 
 
 class ImageClassifier(LearningStage):
@@ -48,7 +52,7 @@ class ImageClassifier(LearningStage):
     The labels of each picture go to `image.labels[name]`, and those of the record, by the mean of its pictures'
     probabilities, to `record.labels[name]`: all labels with their probabilities, best first, in the place of what
     stood there. A record without pictures gets an empty list. A picture that cannot be decoded is its record's
-    error, and leaves that record without labels.
+    error, and leaves that record without labels. Where an `ImageCleaner` stands before it, it reads what that made.
 
     It is fitted on the labels under its name in `image.labels`, or for all images of a record in `record.labels`, and
     judged by macro F1.
@@ -66,6 +70,9 @@ class ImageClassifier(LearningStage):
         Height and width in pixels that the small network reads; 28 by default.
     batch_size : int
         Pictures that go through the network at once.
+    views : sequence of str
+        Names of `clinnlp.encoders.views.VIEWS`: each picture is also read in two of each, the same two always, and
+        the probabilities are averaged (test-time augmentation).
     device : str, optional
         Such as `"cpu"` or `"cuda:1"`; by default the GPU where there is one.
 
@@ -87,6 +94,7 @@ class ImageClassifier(LearningStage):
         name: str | None = None,
         image_size: int | None = None,
         batch_size: int = 32,
+        views: Sequence[str] = (),
         device: str | None = None,
     ) -> None:
         super().__init__(name)
@@ -99,6 +107,7 @@ class ImageClassifier(LearningStage):
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.image_size = 28 if image_size is None else image_size
         self.batch_size = batch_size
+        self.views = check_views(views, f"stage {self.name!r}: views", labels or ())
         self.device = device
         self.head_changed = labels is not None
         self._new_labels = None if labels is None else check_labels(labels, 2, self.name)
@@ -164,7 +173,8 @@ class ImageClassifier(LearningStage):
     def config(self) -> dict[str, Any]:
         """Give the settings that differ from the defaults."""
         default = inspect.signature(type(self).__init__).parameters["batch_size"].default
-        return {} if self.batch_size == default else {"batch_size": self.batch_size}
+        own = {} if self.batch_size == default else {"batch_size": self.batch_size}
+        return {**own, "views": list(self.views)} if self.views else own
 
     @property
     def labels(self) -> list[str]:
@@ -275,7 +285,7 @@ class ImageClassifier(LearningStage):
             record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
 
     def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
-        """Decode pictures one by one, and bring each to the size that the network reads.
+        """Bring pictures one by one to the size that the network reads: cleaned ones, or raw ones, decoded.
 
         Yields
         ------
@@ -286,19 +296,18 @@ class ImageClassifier(LearningStage):
         ImageError
             If one cannot be decoded.
         """
-        for number, image in enumerate(images):
-            try:
-                pixels = image.pixels()
-            except ImageError as error:
-                raise ImageError(f"image {number}: {error}") from None
-            yield resize(self.processor, pixels)
+        return read_images(images, self.processor)
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Give the probabilities of all labels for each picture that `read` made, shape (pictures, labels)."""
-        if not self.members:
+        if not self.members and not self.views:
             return probabilities(self.logits(resized), multi_label=False)
         pictures = list(resized)
-        scores = [probabilities(one.logits(pictures), multi_label=False) for one in (self, *self.members)]
+        scores = [
+            probabilities(one.logits(view), multi_label=False)
+            for one in (self, *self.members)
+            for view in _views(pictures, one.views)
+        ]
         return np.mean(scores, axis=0)  # type: ignore[no-any-return]
 
     def logits(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -307,11 +316,56 @@ class ImageClassifier(LearningStage):
 
         model = self.model
         logits = [np.empty((0, len(self.labels)), dtype=np.float32)]
-        for some in _batches(resized, self.batch_size):
+        for some in batches(resized, self.batch_size):
             inputs = model_inputs(self.processor, some).to(model.device)
             with torch.inference_mode(), enough_memory("batch_size", self.batch_size):
                 logits.append(model(pixel_values=inputs).logits.float().cpu().numpy())
         return np.concatenate(logits)
+
+    def explain(self, records: Record | Sequence[Record], label: str | None = None) -> list[list[HeatMap]]:
+        """Tell where in its pictures a label was seen, in the coordinates of each picture as it was given.
+
+        Parameters
+        ----------
+        records : Record, or a sequence of them
+            Nothing is written into them.
+        label : str, optional
+            By default the one that is most probable, of each picture.
+
+        Returns
+        -------
+        list of list of HeatMap
+            One a record, of one a picture; see `clinnlp.encoders.heat_maps.class_activation`. Of an ensemble it is that
+            of the first.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such label.
+        ImageError
+            If a picture cannot be decoded.
+        """
+        if label is not None and label not in self.labels:
+            raise ConfigError(f"stage {self.name!r} has no label {label!r}: its labels are {', '.join(self.labels)}")
+        given = [records] if isinstance(records, Record) else records
+        return [[self._heat_map(record, i, label) for i in range(len(record.images))] for record in given]
+
+    def _heat_map(self, record: Record, number: int, label: str | None) -> HeatMap:
+        from clinnlp.encoders.heat_maps import class_activation, to_original
+        from clinnlp.explanation import HeatMap
+
+        image = record.images[number]
+        (read,) = self.read([image])
+        (scores,) = self.predict([read])
+        chosen = int(scores.argmax()) if label is None else self.labels.index(label)
+        inputs = model_inputs(self.processor, [read]).to(self.model.device)
+        values, _ = class_activation(self.model, inputs, chosen)
+        height, width, _ = image.view().shape
+        values = to_original(values, self.processor, height, width, (read.shape[1], read.shape[2]))
+        if image.cleaned is not None:
+            values = image.cleaned.map_to_original(values)
+        pixels = image.pixels()
+        return HeatMap(record.id, number, self.labels[chosen], float(scores[chosen]), values, pixels, "LayerCAM")
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of a batch of pixels."""
@@ -360,7 +414,28 @@ class ImageClassifier(LearningStage):
         return save_checkpoint(self.model, self.processor, folder, dtype, card=card)
 
 
-def _batches(
+def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.uint8]]:
+    """Decode pictures one by one, and bring each to the size that a processor says; see `ImageClassifier.read`."""
+    for number, image in enumerate(images):
+        try:
+            pixels = image.view()
+        except ImageError as error:
+            raise ImageError(f"image {number}: {error}") from None
+        yield resize(processor, pixels)
+
+
+def _views(
+    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> Iterator[Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]]:
+    """Give the pictures as they are, and in two views of each name."""
+    yield pictures
+    for name in names:
+        made = Views([name])
+        for seed in range(_VIEWS_OF_EACH):
+            yield (made(picture, seed) for picture in pictures)
+
+
+def batches(
     items: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]], size: int
 ) -> Iterator[list[NDArray[np.uint8]]]:
     """Group pictures; where shapes differ, as a processor may keep proportions, one shape to a group."""

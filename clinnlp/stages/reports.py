@@ -226,19 +226,6 @@ class ReportClassifier(LabellingStage):
         """Give the averaged logits of the windows of each text."""
         return self._pooled(texts, len(self.labels))
 
-    def _pooled(self, texts: Sequence[str], width: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Average what the head gives for the windows of each text, shape (texts, width); tell which have no word."""
-        pooled = np.zeros((len(texts), width))
-        weights = np.zeros(len(texts))
-        for number, item in enumerate(self.encoder.read(texts, self)):
-            for window, output in zip(item.windows, item.outputs[self], strict=True):
-                share = window.keep_end - window.keep_start
-                pooled[number] += share * output
-                weights[number] += share
-        empty = weights == 0
-        pooled[~empty] /= weights[~empty, None]
-        return pooled, empty
-
     def head_logits_of(self, pooled: torch.Tensor) -> torch.Tensor:
         """Give the logits of reports from what `head` gave for their windows, averaged; shape (reports, labels)."""
         return pooled

@@ -141,7 +141,7 @@ class TopicModel(EncoderStage):
         CheckpointError
             If there is no such base.
         """
-        return cls(cls._base(base), topics=topics, name=name, **options)
+        return cls._on_base(base, topics=topics, name=name, **options)
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, name: str | None = None, **options: Any) -> TopicModel:
@@ -162,7 +162,7 @@ class TopicModel(EncoderStage):
             If there is no such checkpoint; at first use, if it cannot be read.
         """
         found, settings = cls._pretrained(checkpoint, options, name)
-        return cls(found, name=name or label_set_name(settings["head"] or found), **settings)
+        return cls(found, name=name or label_set_name(settings["head"] or str(found)), **settings)
 
     def _new_settings(self) -> dict[str, Any]:
         return {}

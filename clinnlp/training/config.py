@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from clinnlp.encoders.views import check_views
 from clinnlp.errors import ConfigError
 
 __all__ = ["FitConfig"]
@@ -67,6 +68,9 @@ class FitConfig:
     typos, abbreviations : float
         Share of the words with a typing error, and of the clinical terms that are abbreviated or spelled out, in
         another copy of the training records.
+    augment : sequence of str
+        Other views of each picture while an image network is trained, new in every epoch: names of
+        `clinnlp.encoders.views.VIEWS`. Nothing mirrors a picture unless "flip" is named.
     crf : bool
         Learn scores of one entity label after another with the head, as a conditional random field (Lafferty et al.,
         2001); not with `class_weights`, `focal` or `label_smoothing`, which weigh single words.
@@ -142,6 +146,7 @@ class FitConfig:
     swap_entities: float = 0.0
     typos: float = 0.0
     abbreviations: float = 0.0
+    augment: Sequence[str] = ()
     crf: bool = True
     class_weights: str | dict[str, float] | None = None
     focal: float = 0.0
@@ -179,6 +184,7 @@ class FitConfig:
             if least is not None and value < least:
                 raise ConfigError(f"FitConfig: {name} must be at least {least}")
         self._check_numbers()
+        self.augment = check_views(self.augment, "FitConfig: augment")
         for name, known in _CHOICES.items():
             free = name == "class_weights" and isinstance(getattr(self, name), dict)
             if not free and getattr(self, name) not in known:

@@ -17,6 +17,7 @@ from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.loading import quiet
 from clinnlp.errors import MissingPackageError, StageError, TrainingError
 from clinnlp.formats.columns import Columns, make_record
+from clinnlp.formats.dataset_rows import read_features
 from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
 from clinnlp.training.resume import begin, checkpoint_folder, plan_of, restore, was_stopped, writing
@@ -36,7 +37,7 @@ Its label sets are those of `Record.to_dict`, of `Pipeline.as_map` and `Pipeline
 """
 
 
-@dataclass
+@dataclass(repr=False)
 class FitReport:
     """What a fine-tune did.
 
@@ -82,6 +83,12 @@ class FitReport:
     base: str = ""
     scores: dict[str, Scores] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        best = "" if self.best_score is None else f"{self.metric} {self.best_score:.3f} in epoch {self.best_epoch:g}, "
+        records = ", ".join(f"{number} records for {name}" for name, number in self.records.items())
+        notes = "".join(f"\n- {note}" for note in self.notes)
+        return f"FitReport({best}{records}, {self.seconds:.0f} s){notes}"
+
 
 def read_gold(records: Gold) -> list[Record]:
     """Give the records of a list or of a `datasets.Dataset`.
@@ -97,17 +104,17 @@ def read_gold(records: Gold) -> list[Record]:
     """
     if isinstance(records, (str, Mapping, Record)) or not isinstance(records, Iterable):
         raise TrainingError(f"gold is a list of records or a datasets.Dataset, not {type(records).__name__}")
-    found = [item if isinstance(item, Record) else _of_row(item, place) for place, item in enumerate(records)]
+    rows, columns = read_features(records, Columns())
+    found = [item if isinstance(item, Record) else _of_row(item, place, columns) for place, item in enumerate(rows)]
     for place, record in enumerate(found):  # gold may have been added to a record after it was made
         record.bind(("entities", "labels", "sentences"), place)
     return found
 
 
-def _of_row(item: Any, place: int) -> Record:
+def _of_row(item: Any, place: int, columns: Columns) -> Record:
     """Make a record of a row of a dataset; one without an id has none, since its place is not who it is."""
     if not isinstance(item, Mapping):
         raise TrainingError(f"item {place} of the gold is of type {type(item).__name__}: give records")
-    columns = Columns()
     columns.check(list(item), f"record {place} of the gold")
     record = make_record(item, place, columns)
     if isinstance(item.get("labels"), (str, int, float)) and "labels" in record.metadata:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from clinnlp.encoders.fusion import LastLayer, image_features
 from clinnlp.encoders.images import model_inputs
-from clinnlp.errors import ImageError, TrainingError
+from clinnlp.encoders.views import Views, check_views
+from clinnlp.errors import ConfigError, ImageError, TrainingError
 from clinnlp.image import Image
 from clinnlp.record import Record
+from clinnlp.stages.images import batches
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_name, gold_names, refuse_single_class, targets
@@ -55,11 +58,18 @@ def image_task(
     items = [_Item(item.record, [image], item.gold) for item in _labelled(stage, records) for image in item.images]
     aims = targets([item.gold for item in items], [item.record for item in items], stage.labels, False, stage.name)
     judged = None if dev is None else _read_items(stage, _labelled(stage, dev))
-    pictures = [pixels for _, some in _read_items(stage, items) for pixels in some]
+    pictures: Sequence[Any] = [pixels for _, some in _read_items(stage, items) for pixels in some]
     refuse_single_class([item.gold for item in items], stage)
     counts = [int((aims == i).sum()) for i in range(len(stage.labels))]
     loss = ClassificationLoss(config, weights=class_weights(config.class_weights, counts, stage.labels))
     chosen = resampled(aims.tolist(), config.resample, config.seed)
+
+    check_views(config.augment, "FitConfig: augment", stage.labels)
+    views = Views(config.augment) if config.augment else None
+    if frozen := config.freeze == "encoder":
+        if views is not None:
+            raise ConfigError("FitConfig: a frozen network reads each picture once: leave augment out, or freeze")
+        pictures = _features(stage, pictures)
 
     def give_loss(outputs: list[torch.Tensor], batch: Batch, taught: list[list[torch.Tensor]]) -> torch.Tensor:
         teacher = torch.stack([rows[0].float().softmax(-1) for rows in taught]).mean(0) if taught else None
@@ -67,10 +77,10 @@ def image_task(
 
     return HeadTask(
         stage=stage,
-        head=stage.model,
+        head=LastLayer(stage.model) if frozen else stage.model,
         examples=[(pictures[i], aims[i]) for i in chosen],
         lengths=[_TOKENS] * len(chosen),
-        collate=lambda batch, _: _collate(stage, batch),
+        collate=lambda batch, chance: _collate_features(batch) if frozen else _collate(stage, batch, views, chance),
         loss=give_loss,
         evaluate=None if judged is None else lambda: _score(stage, judged),
         logits=None if judged is None else lambda: _image_logits(stage, judged),
@@ -120,9 +130,33 @@ def _read_items(stage: ImageClassifier, items: Sequence[_Item]) -> list[tuple[_I
     return made
 
 
-def _collate(stage: ImageClassifier, batch: Sequence[tuple[NDArray[np.uint8], torch.Tensor]]) -> Batch:
-    pixels = model_inputs(stage.processor, [picture for picture, _ in batch])
+def _features(stage: ImageClassifier, pictures: Sequence[NDArray[np.uint8]]) -> list[Any]:
+    """Give what the last layer reads of each picture."""
+    device = next(stage.model.parameters()).device
+    made: list[Any] = []
+    for some in batches(pictures, stage.batch_size):
+        with torch.no_grad():
+            made += image_features(stage.model, model_inputs(stage.processor, some).to(device)).cpu()
+    return made
+
+
+def _collate(
+    stage: ImageClassifier,
+    batch: Sequence[tuple[NDArray[np.uint8], torch.Tensor]],
+    views: Views | None,
+    chance: torch.Generator,
+) -> Batch:
+    pictures = [picture for picture, _ in batch]
+    if views is not None:
+        seeds = torch.randint(2**31, (len(pictures),), generator=chance).tolist()
+        pictures = [views(picture, seed) for picture, seed in zip(pictures, seeds, strict=True)]
+    pixels = model_inputs(stage.processor, pictures)
     return {"parts": [{"pixel_values": pixels}], "labels": torch.stack([aim for _, aim in batch])}
+
+
+def _collate_features(batch: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
+    features = torch.stack([row for row, _ in batch])
+    return {"parts": [{"features": features}], "labels": torch.stack([aim for _, aim in batch])}
 
 
 def _score(stage: ImageClassifier, items: Sequence[tuple[_Item, list[NDArray[np.uint8]]]]) -> Scores:

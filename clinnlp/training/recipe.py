@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from transformers import set_seed
 
-from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, find_checkpoint
+from clinnlp.encoders.checkpoints import ENCODER_SETTINGS, base_settings, find_checkpoint
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.saving import check_dtype
 from clinnlp.errors import ClinNLPError, ConfigError
@@ -25,20 +24,12 @@ from clinnlp.stages.vectors import VectorClassifier
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
+from clinnlp.training.planting import plant_identifiers
+from clinnlp.training.recipe_file import PLANTED, RELABEL, check_encoder, parse_recipe, read_recipe
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
 from clinnlp.training.stages import fit_tasks
 
 __all__ = ["RecipeReport", "run"]
-
-_KEYS = {"name", "description", "dtype", "encoder", "fit", "stages", "card", "beside"}
-_BESIDE_KEYS = {"description", "stages", "card"}
-_ENCODER_KEYS = {"base", *ENCODER_SETTINGS}
-_STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit"}
-
-
-# What says which labels of a corpus or file are a stage's gold, and what they are called in it.
-_RELABEL = {"label_set", "names"}
-_WITHOUT_LABELS = {"entities", "topics"}
 
 
 @dataclass
@@ -73,7 +64,8 @@ def run(
         one's own by their place from the recipe's folder, `{file: notes.jsonl}` (see
         `clinnlp.formats.sources.read_all`), or a list of those. To any of them `label_set` gives the label set that is
         the stage's gold, where that has another name than the stage, and `names` what labels are called in the stage,
-        `{GENHX: history_of_present_illness}`. One with a `base` of its own is fitted alone, as its `fit` says (the
+        `{GENHX: history_of_present_illness}`; `plant_identifiers` is the seed of `plant_identifiers`, for the gold of
+        a deidentification stage. One with a `base` of its own is fitted alone, as its `fit` says (the
         fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
         windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
         own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
@@ -97,8 +89,8 @@ def run(
     """
     started = time.monotonic()
     path = Path(recipe)
-    source = _read(path)
-    document = _parse(source, path)
+    source = read_recipe(path)
+    document = parse_recipe(source, path)
     folder = Path(output) if output is not None else path.parent
     encoder = _encoder(document, path)
     plans = [_Plan(str(document.get("name", folder.name)), document)]
@@ -126,22 +118,27 @@ def run(
         configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
     configs += [_fit([made], encoder, own) for made, own in later]
     dtype = str(document.get("dtype", "float32"))
+    saved = document.get("encoder") or {}
+    update_of = saved["base"] if saved.get("save") == "update" else None
+
+    def encoder_of(plan: _Plan) -> str | None:
+        return update_of if plan is plans[0] else folder.resolve().name
+
     for plan in plans:
         place = folder if plan is plans[0] else folder.resolve().parent / plan.name
-        save_pipeline(
-            Pipeline(plan.stages, plan.name), place, dtype, None if plan is plans[0] else folder.resolve().name
-        )
-        saved = load(place)
+        save_pipeline(Pipeline(plan.stages, plan.name), place, dtype, encoder_of(plan), as_update=update_of is not None)
+        written = load(place)
         for item in plan.fitted:  # the figures of what is shipped, its weights as they were written
             if item.dev:
-                item.scores = cast("Any", saved[item.stage.name]).evaluate(item.dev)
+                item.scores = cast("Any", written[item.stage.name]).evaluate(item.dev)
             item.called = {
                 learner.task: f"`{learner.fitted.stage.name}`" + ("" if one is plan else f" of `{one.name}`")
                 for one in plans
                 for learner in one.together
             }
-        beside = None if plan is plans[0] else plans[0].name
-        write_card(place, {"name": plan.name, **plan.document}, plan.fitted, beside)
+        write_card(
+            place, {"name": plan.name, **plan.document}, plan.fitted, None if plan is plans[0] else plans[0].name
+        )
     (folder / "train.yaml").write_bytes(source)
     for config in configs:
         remove_checkpoints(config)
@@ -202,10 +199,9 @@ def _encoder(document: Mapping[str, Any], path: Path) -> Any:
     entry = document.get("encoder")
     if entry is None:
         return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("base"), str):
-        raise ConfigError(f"{path}: encoder needs a base: a shipped pipeline, folder, installed package or Hub id")
-    _known(entry, _ENCODER_KEYS, f"{path}: encoder")
-    return TextEncoder(find_checkpoint(entry["base"]), **{key: entry[key] for key in ENCODER_SETTINGS if key in entry})
+    check_encoder(entry, document, path)
+    settings = {**base_settings(entry["base"]), **{key: entry[key] for key in ENCODER_SETTINGS if key in entry}}
+    return TextEncoder(find_checkpoint(entry["base"]), **settings)
 
 
 def _settings(given: Any, seed: int | None, resume: bool, output: str) -> FitConfig:
@@ -218,79 +214,6 @@ def _settings(given: Any, seed: int | None, resume: bool, output: str) -> FitCon
     if seed is not None:
         settings["seed"] = seed
     return FitConfig.from_dict({"progress": True, **settings, "output": output, "resume": resume})
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}: {type(error).__name__}") from None
-
-
-def _parse(source: bytes, path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(source)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("stages"), list) or not document["stages"]:
-        raise ConfigError(f"{path} has no list of stages")
-    _known(document, _KEYS, str(path))
-    beside = document.get("beside") or {}
-    if not isinstance(beside, dict) or not all(
-        isinstance(one, dict) and isinstance(one.get("stages"), list) for one in beside.values()
-    ):
-        raise ConfigError(f"{path}: beside is a mapping of the names of pipelines to their stages")
-    for name, one in beside.items():
-        if Path(str(name)).name != str(name) or name in ("..", path.absolute().parent.name):
-            raise ConfigError(f"{path}: beside {name!r} is not the name of a folder beside this one")
-        _known(one, _BESIDE_KEYS, f"{path}: beside {name!r}")
-    for plan in (document, *beside.values()):
-        _strings(plan.get("card"), f"{path}: card")
-        for entry in plan["stages"]:
-            if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
-                raise ConfigError(f"{path}: each stage needs `stage`, its registered name")
-            _check_entry(entry, f"{path}: stage {entry['stage']!r}", path.parent)
-    return document
-
-
-def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
-    _known(entry, _STAGE_KEYS, where)
-    if not isinstance(entry.get("name", "x"), str) or not entry.get("name", "x"):
-        raise ConfigError(f"{where}: its name is a text")
-    config = entry.get("config") or {}
-    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-        raise ConfigError(f"{where}: its config is a mapping of names to values")
-    for part in ("train", "dev"):
-        named = entry.get(part, [])
-        for item in named if isinstance(named, list) else [named]:
-            if not isinstance(item, dict) or set(item) - _RELABEL not in ({"corpus", "part"}, {"file"}):
-                raise ConfigError(
-                    f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, a file, as {{file: a}},"
-                    " or a list"
-                )
-            _strings({key: value for key, value in item.items() if key != "names"}, f"{where}: {part}")
-            _strings(item.get("names"), f"{where}: names of {part}")
-            if entry["stage"] in _WITHOUT_LABELS and (given := sorted(_RELABEL & set(item))):
-                raise ConfigError(f"{where}: {part} has {given[0]}, and the stage's gold is no label set: leave it out")
-            if "file" in item and not (folder / item["file"]).exists():
-                raise ConfigError(
-                    f"{where}: {part} names the file {item['file']!r}, and there is none in the recipe's folder: give"
-                    " its path from there"
-                )
-        if part in entry and not named:
-            raise ConfigError(f"{where}: {part} names no corpus and no file")
-
-
-def _strings(given: Any, where: str) -> None:
-    if given is not None and not (
-        isinstance(given, dict) and all(isinstance(x, str) for x in (*given, *given.values()))
-    ):
-        raise ConfigError(f"{where} is a mapping of names to texts")
-
-
-def _known(given: Mapping[str, Any], names: set[str], where: str) -> None:
-    if unknown := sorted(set(given) - names):
-        raise ConfigError(f"{where} has the unknown key {unknown[0]!r}: known are {', '.join(sorted(names))}")
 
 
 def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _Learner | None:
@@ -366,7 +289,9 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
                 told = f"the corpus {item['corpus']!r} has no part {item['part']!r}"
                 raise ConfigError(f"{told}: it has {', '.join(parts)}")
             found = parts[item["part"]]
-        records += [_relabelled(record, item, stage.name) for record in found] if _RELABEL & set(item) else found
+        if PLANTED in item:
+            found = plant_identifiers(found, item[PLANTED])
+        records += [_relabelled(record, item, stage.name) for record in found] if RELABEL & set(item) else found
     rules = [stage for stage in before if not hasattr(stage, "fit")]
     return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records
 

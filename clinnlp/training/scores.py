@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Scores"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores(Mapping[str, float]):
     """Figures by name, and by label.
 
@@ -46,7 +46,11 @@ class Scores(Mapping[str, float]):
     labels: tuple[str, ...] = ()
     multi_label: bool = False
     # Two arrays have no one truth value, and what was found of them is compared already.
-    probabilities: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    probabilities: NDArray[Any] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={value:.3f}" for name, value in self.values_by_name.items())
+        return f"Scores({figures}; {len(self.per_label)} labels)"
 
     def __getitem__(self, name: str) -> float:
         return self.values_by_name[name]

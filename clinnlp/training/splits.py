@@ -17,6 +17,7 @@ from typing import Any
 from clinnlp._binding import record_name
 from clinnlp.errors import TrainingError
 from clinnlp.record import Record
+from clinnlp.training.image_groups import image_groups, joined
 
 __all__ = [
     "Contradiction",
@@ -24,6 +25,7 @@ __all__ = [
     "SharedText",
     "contradictions",
     "folds",
+    "image_groups",
     "missing_labels",
     "shared_texts",
     "split",
@@ -129,12 +131,19 @@ def missing_labels(train: Iterable[Record], dev: Iterable[Record], labels: Seque
 
 
 def split(
-    records: Iterable[Record], share: float = 0.2, *, by: str | None = None, name: str, seed: int = 0
+    records: Iterable[Record],
+    share: float = 0.2,
+    *,
+    by: str | None = None,
+    groups: Sequence[int] | None = None,
+    name: str,
+    seed: int = 0,
 ) -> tuple[list[Record], list[Record]]:
     """Split records in two, with each label's examples in the same proportion, as far as that can be.
 
     Records of the same text stay on one side, and with `by` those of the same patient too. A label with an example or
-    two is kept for training.
+    two is kept for training. The labels are those of the record, or where it has none those of its images; records of
+    the same picture stay together with `groups=image_groups(records)`.
 
     Parameters
     ----------
@@ -144,6 +153,8 @@ def split(
         Of the second side, between 0 and 1.
     by : str, optional
         Key of `metadata` whose records stay together, such as "patient"; every record must have it.
+    groups : sequence of int, optional
+        For each record the number of its group, whose records stay together, as `image_groups` gives it.
     name : str
         Of the label set.
     seed : int
@@ -157,7 +168,7 @@ def split(
     Raises
     ------
     TrainingError
-        If `share` is out of range, a record lacks `by`, or one side would be empty.
+        If `share` is out of range, a record lacks `by` or a group, or one side would be empty.
 
     References
     ----------
@@ -167,18 +178,28 @@ def split(
     records = list(records)
     if not 0 < share < 1:
         raise TrainingError(f"share is {share}: give one between 0 and 1")
-    sides = _dealt(records, [1 - share, share], by, name, seed)
+    sides = _dealt(records, [1 - share, share], by, groups, name, seed)
     train, dev = ([record for record, at in zip(records, sides, strict=True) if at == side] for side in (0, 1))
     if not train or not dev:
-        groups = len(set(_groups(records, by)))
+        number = len(set(_groups(records, by, groups)))
+        kinds = [*([] if by is None else [by]), *([] if groups is None else ["group"])]
+        told = f"groups by {', '.join(kinds)} and text" if kinds else "different texts"
         raise TrainingError(
-            f"{len(records)} records of {groups} {'different texts' if by is None else f'groups by {by} and text'}"
+            f"{len(records)} records of {number} {told}"
             f" cannot be split with a share of {share:g}: give more records, or another share"
         )
     return train, dev
 
 
-def folds(records: Sequence[Record], count: int, *, by: str | None = None, name: str, seed: int = 0) -> list[int]:
+def folds(
+    records: Sequence[Record],
+    count: int,
+    *,
+    by: str | None = None,
+    groups: Sequence[int] | None = None,
+    name: str,
+    seed: int = 0,
+) -> list[int]:
     """Give the number of the fold, from 0, of each record, for cross-validation; they are dealt out as by `split`.
 
     Parameters
@@ -186,7 +207,7 @@ def folds(records: Sequence[Record], count: int, *, by: str | None = None, name:
     records : sequence of Record
     count : int
         Number of folds, at least 2. Where there are fewer groups of records, some stay empty.
-    by, name, seed
+    by, groups, name, seed
         As for `split`.
 
     Returns
@@ -196,19 +217,26 @@ def folds(records: Sequence[Record], count: int, *, by: str | None = None, name:
     Raises
     ------
     TrainingError
-        If `count` is below 2, or a record lacks `by`.
+        If `count` is below 2, or a record lacks `by` or a group.
     """
     if count < 2:
         raise TrainingError(f"count is {count}: give 2 folds or more")
-    return _dealt(records, [1 / count] * count, by, name, seed)
+    return _dealt(records, [1 / count] * count, by, groups, name, seed)
 
 
-def _dealt(records: Sequence[Record], shares: Sequence[float], by: str | None, name: str, seed: int) -> list[int]:
+def _dealt(
+    records: Sequence[Record],
+    shares: Sequence[float],
+    by: str | None,
+    groups: Sequence[int] | None,
+    name: str,
+    seed: int,
+) -> list[int]:
     """Give the side of each record: rare labels first, each group to the side that lacks most of its label."""
-    groups = _groups(records, by)
+    groups = _groups(records, by, groups)
     labels: dict[int, Counter[str]] = defaultdict(Counter)
     for record, group in zip(records, groups, strict=True):
-        labels[group].update(_gold(record, name) or ())
+        labels[group].update(_gold(record, name) or _gold_of_images(record, name))
     sizes, totals = Counter(groups), sum(labels.values(), Counter[str]())
     wanted = [{label: share * number for label, number in totals.items()} for share in shares]
     room = [share * len(records) for share in shares]
@@ -235,16 +263,8 @@ def _dealt(records: Sequence[Record], shares: Sequence[float], by: str | None, n
     return [side[group] for group in groups]
 
 
-def _groups(records: Sequence[Record], by: str | None) -> list[int]:
-    """Give the group of each record, as the place of its first one: those of one text, and of one patient."""
-    parents = list(range(len(records)))
-
-    def first(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
+def _groups(records: Sequence[Record], by: str | None, groups: Sequence[int] | None) -> list[int]:
+    """Give the group of each record, as the place of its first one: those of one text, patient or picture."""
     together: list[Mapping[Any, list[int]]] = [_by_text(records)]
     if by is not None:
         owners: dict[str, list[int]] = defaultdict(list)
@@ -255,12 +275,14 @@ def _groups(records: Sequence[Record], by: str | None) -> list[int]:
                 )
             owners[str(record.metadata[by])].append(place)
         together.append(owners)
-    for groups in together:
-        for places in groups.values():
-            for place in places[1:]:
-                one, other = sorted((first(places[0]), first(place)))
-                parents[other] = one
-    return [first(place) for place in range(len(records))]
+    if groups is not None:
+        if len(groups) != len(records):
+            raise TrainingError(f"there are {len(groups)} groups of {len(records)} records: give one for each record")
+        given: dict[int, list[int]] = defaultdict(list)
+        for place, group in enumerate(groups):
+            given[group].append(place)
+        together.append(given)
+    return joined(len(records), (places for one in together for places in one.values()))
 
 
 def _by_text(records: Iterable[Record]) -> dict[bytes, list[int]]:
@@ -275,3 +297,7 @@ def _by_text(records: Iterable[Record]) -> dict[bytes, list[int]]:
 def _gold(record: Record, name: str) -> tuple[str, ...] | None:
     given = record.labels.get(name)
     return None if given is None else tuple(sorted({label.name for label in given}))
+
+
+def _gold_of_images(record: Record, name: str) -> tuple[str, ...]:
+    return tuple(sorted({label.name for image in record.images for label in image.labels.get(name, ())}))

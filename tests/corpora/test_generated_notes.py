@@ -25,7 +25,7 @@ from clinnlp.stages._headings import title_key
 
 FOLDER = corpora_folder() / "notes"
 LABELS = {"Disease", "Symptom", "Medication", "Dosage", "Procedure", "Test", "LabValue", "Anatomy"}
-IDENTIFIERS = {"PERSON", "DOCTOR", "DATE", "AGE", "PHONE", "MRN", "ADDRESS", "INSTITUTION", "EMAIL"}
+IDENTIFIERS = {"PERSON", "DOCTOR", "DATE", "AGE", "PHONE", "MRN", "ADDRESS", "INSTITUTION", "EMAIL", "PROFESSION"}
 ASPECTS = ("negated", "hypothetical", "historical", "family")
 
 

@@ -221,8 +221,14 @@ def test_a_stage_of_a_saved_pipeline_can_be_taken_alone(base: Path, tmp_path: Pa
         assert [(e.start, e.label) for e in one.entities] == [(e.start, e.label) for e in other.entities]
     with pytest.raises(CheckpointError, match="has no stage 'images'"):
         clinnlp.stages.ImageClassifier.from_pretrained(folder)
-    # The encoder of the pipeline is a base for other heads.
-    assert EntityExtractor.from_base(folder, ["Other"]).checkpoint == str(folder / "encoder")
+    # The encoder of the pipeline is a base for other heads, with its windows, so that they read in its pass.
+    other = EntityExtractor.from_base(folder, ["Other"], name="other")
+    assert other.checkpoint == str(folder / "encoder")
+    loaded = clinnlp.load(folder)
+    assert Pipeline([*loaded.stages.values(), other])["other"].encoder is loaded["entities"].encoder
+    assert EntityExtractor.from_base(folder, ["Other"], window=24).encoder.window == 24
+    single = Pipeline([nlp["kind"]]).save(tmp_path / "single")
+    assert ReportClassifier.from_base(single, ["a", "b"]).encoder.window == 32
 
 
 def test_one_stage_saved_alone_is_a_whole_checkpoint_that_plain_transformers_opens(base: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinnlp.encoders import pixels
+from clinnlp.encoders import limits
 from clinnlp.errors import ImageError
 from clinnlp.image import Image
 
@@ -168,7 +168,7 @@ def test_a_small_file_that_says_it_is_huge_is_refused_before_it_is_unpacked() ->
 
 
 def test_the_limit_counts_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 5)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 5)
     with pytest.raises(ImageError, match="more than 5 pixels"):
         Image(GREY).pixels()
     assert Image(GREY[:1]).pixels().shape == (1, 3, 3)

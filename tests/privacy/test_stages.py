@@ -21,7 +21,7 @@ def note_for(stage: Stage, **changes: Any) -> Record:
     fields: dict[str, Any] = {}
     if stage.kind == "entities":
         fields["entities"] = []
-    if stage.kind == "images":
+    if stage.kind in ("images", "image_cleaning", "fusion"):
         fields["images"] = [picture()]
     if "sentences" in stage.requires:
         fields["sentences"] = [Sentence(0, 80), Sentence(90, len(TEXT))]
@@ -66,6 +66,8 @@ INSIDE: dict[str, list[str]] = {
     ],
     "values": ["clinnlp.stages._values.finder:Finder.find", "clinnlp.stages.values:link"],
     "images": ["clinnlp.encoders.pixels:decode", "clinnlp.stages.images:rank"],
+    "image_cleaning": ["clinnlp.encoders.pixels:decode", "clinnlp.stages.image_cleaning:ImageCleaner.clean"],
+    "fusion": [*ENCODED, "clinnlp.encoders.pixels:decode", "clinnlp.encoders.modalities:image_features"],
     "spacy": ["clinnlp.formats.spacy:to_spacy", "clinnlp.stages.spacy_component:SpacyComponent._take_over"],
 }
 

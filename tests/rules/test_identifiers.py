@@ -141,6 +141,12 @@ def test_names_that_diseases_and_signs_are_called_by_are_spared_by_a_model() -> 
     assert not spared("Zorble", " came")
 
 
+def test_what_stands_for_work_in_a_form_is_no_profession() -> None:
+    for word in words("no_work"):
+        assert found(f"Occupation: {word}\nMarried") == [], word
+    assert found("Occupation: zorbler\nMarried") == [("PROFESSION", "zorbler")]
+
+
 # 45 CFR 164.514(b)(2)(i), (A) to (R), in its order.
 SAFE_HARBOR = [
     ("names", "PERSON DOCTOR"),
@@ -168,6 +174,7 @@ def test_each_kind_of_the_safe_harbor_has_a_label_that_patterns_find() -> None:
     rules = load_rules("identifiers", "en")
     assert [*rules["hipaa"].items()] == [(kind, labels.split()) for kind, labels in SAFE_HARBOR]
     labels = {label for _, some in SAFE_HARBOR for label in some.split()}
+    labels.add("PROFESSION")  # which the rule does not name
     assert labels == {entry["label"] for entry in rules["patterns"]} == {label for label, _ in examples("en") if label}
 
 

@@ -35,6 +35,7 @@ def characters() -> Iterator[str]:
         ("institutions", lambda: (MAKE.institution(f"{word} clinic") for word in words()), "6c2434ec8e7819c1"),
         ("streets", lambda: (MAKE.address(f"12 {word} Street") for word in words()), "a312acc104e7f0ce"),
         ("towns", lambda: map(MAKE.address, words()), "3f587e56417dc1ac"),
+        ("professions", lambda: map(MAKE.profession, words()), "a2f63349c28a9e4f"),
         ("surnames", lambda: (MAKE.person(f"{one}明") for one in characters()), "d2b300a6397c453f"),
         ("given", lambda: (MAKE.person(f"王{one}{one}") for one in characters()), "5bdc3e156b4c698a"),
         ("zh institutions", lambda: (MAKE.institution(f"{one}医院") for one in characters()), "e2b041bd474f7bfa"),
@@ -52,9 +53,16 @@ def test_a_place_stays_of_its_kind() -> None:
     assert load_rules("surrogates", "en")["institution_kinds"] == KINDS
 
 
+def test_professions_are_small_words_each_once() -> None:
+    every = load_rules("surrogates", "en")["professions"]
+    assert len(set(every)) == len(every)
+    assert all(item == item.strip().lower() for item in every)
+
+
 def test_names_are_written_like_names_and_stand_on_one_list() -> None:
     for lang in ("en", "zh"):
-        lists = {name: some for name, some in load_rules("surrogates", lang).items() if name != "institution_kinds"}
+        kinds = ("institution_kinds", "professions")
+        lists = {name: some for name, some in load_rules("surrogates", lang).items() if name not in kinds}
         every = [item for some in lists.values() for item in some]
         assert len(set(every)) == len(every)
         assert all(item == item.strip() and (lang == "zh" or item.istitle()) for item in every)

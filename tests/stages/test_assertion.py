@@ -163,6 +163,31 @@ def test_sections_decide_where_they_are_known() -> None:
     assert brought.entities[0].assertion.cues == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("{Hypertension}.", "p"),
+        ("1. {TYPE 2 DIABETES}.", "p"),
+        ("{Chronic airway obstruction}", "p"),
+        ("{High cholesterol}.\n{Pneumonia}.", "p,"),  # the second is no chronic one
+        ("{Hypertension} today.", ""),
+        ("{Hypertension}, {gout}.", ","),  # nor is either alone
+        ("No {hypertension}.", "n"),
+    ],
+)
+def test_a_chronic_disease_alone_in_its_sentence_is_an_old_one(text: str, wanted: str) -> None:
+    assert flags(DETECTORS["en"](marked(text))) == wanted.split(",")
+
+
+def test_a_chronic_disease_alone_in_a_section_is_what_the_section_says() -> None:
+    for name, wanted in (("assessment", ""), ("family_history", "f"), ("", "p")):
+        record = marked("{Gout}.", sections=[Section(0, 5, name)])
+        assert flags(DETECTORS["en"](record)) == [wanted]
+        (entity,) = record.entities
+        assert entity.assertion is not None
+        assert entity.assertion.cues == {}
+
+
 def test_gold_is_kept_unless_asked_otherwise() -> None:
     record = marked("No {fever}.")
     record.entities[0].assertion = Assertion(historical=True)

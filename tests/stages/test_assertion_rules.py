@@ -32,6 +32,7 @@ def test_rules_of_ones_own_are_added_and_win(tmp_path: Path) -> None:
         "ends": [{"flags": ["negated"], "phrases": ["basta"]}],
         "sections": {"hypothetical": ["warnings"]},
         "headings": {"historical": ["old stuff"]},
+        "alone": {"hypothetical": ["[odd|strange] rash"]},
     }
     stage = AssertionDetector(rules=own)
     assert flags(stage(marked("{a} nix of team {b} and c and {d}"))) == ["n", "n", ""]
@@ -40,6 +41,7 @@ def test_rules_of_ones_own_are_added_and_win(tmp_path: Path) -> None:
     assert flags(stage(marked("Godmother with {gout}"))) == ["f"]
     assert flags(stage(marked("Old stuff: {gout}"))) == ["p"]
     assert flags(stage(marked("{gout}", sections=[Section(0, 4, "warnings")]))) == ["h"]
+    assert flags(stage(marked("{Odd rash}.\n{Odd rash} seen"))) == ["h", ""]
     short = AssertionDetector(rules={"cues": [{"flag": "negated", "clause": True, "phrases": ["nix"]}]})
     assert flags(short(marked("Nix {a}, {b}; and {c}"))) == ["n", "", ""]
     path = tmp_path / "mine.yaml"
@@ -69,6 +71,8 @@ def test_rules_of_ones_own_are_added_and_win(tmp_path: Path) -> None:
         ({"sections": {"old": ["x"]}}, "sections: 'old' is no flag"),
         ({"sections": []}, None),
         ({"headings": ["x"]}, "headings is a mapping"),
+        ({"alone": {"old": ["x"]}}, "alone: 'old' is no flag"),
+        ({"alone": {"family": ["[x"]}}, r"alone\.family has a bracket"),
         ("absent.yaml", r"absent\.yaml cannot be read: FileNotFoundError"),
         (7, "YAML file or a dictionary, not int"),
     ],

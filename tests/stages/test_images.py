@@ -4,10 +4,12 @@ import json
 import pickle
 import random
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from scans import scan
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -19,8 +21,9 @@ from transformers import (
 import clinnlp
 from clinnlp import FitConfig, Image, Label, Pipeline, Record
 from clinnlp.encoders.images import small_network
+from clinnlp.encoders.views import Views
 from clinnlp.errors import CheckpointError, ConfigError, StageError, TrainingError
-from clinnlp.stages import ImageClassifier
+from clinnlp.stages import ImageClassifier, ImageCleaner
 
 LABELS = ["none", "mass"]
 FAST = {"learning_rate": 3e-3, "batch_tokens": 8 * 64, "warmup": 0.0}
@@ -259,3 +262,50 @@ def test_corrupt_weights_and_other_architectures_are_one_line_errors(fitted: Ima
         with pytest.raises(CheckpointError) as caught:
             ImageClassifier.from_pretrained(broken).warm_up()
         assert "\n" not in str(caught.value)
+
+
+def test_views_are_averaged_saved_and_told_of_where_they_cannot_be(fitted: ImageClassifier, tmp_path: Path) -> None:
+    pictures = list(fitted.read([record.images[0] for record in records(2000, 6)]))
+    several = ImageClassifier.from_pretrained(fitted.save(tmp_path / "one"), views=["shift", "brightness"])
+    views = [Views([name]) for name in ("shift", "brightness")]
+    by_hand = [fitted.predict(pictures)]
+    by_hand += [fitted.predict([view(one, seed) for one in pictures]) for view in views for seed in range(2)]
+    assert np.allclose(several.predict(pictures), np.mean(by_hand, axis=0), atol=1e-5)
+    loaded = clinnlp.load(Pipeline([several]).save(tmp_path / "two"))
+    assert cast("ImageClassifier", loaded[several.name]).views == ("shift", "brightness")
+    with pytest.raises(ConfigError, match="views has 'x'"):
+        ImageClassifier.from_base(labels=["a", "b"], views=["x"])
+
+
+def test_a_network_is_fitted_on_views_and_its_last_layer_alone_where_it_is_frozen(fitted: ImageClassifier) -> None:
+    stage = fitted.frozen_copy()
+    stage.frozen = False
+    before = {name: tensor.clone() for name, tensor in stage.model.state_dict().items()}
+    stage.fit(TRAIN[:24], config=FitConfig(epochs=2, freeze="encoder"))
+    moved = {name for name, tensor in stage.model.state_dict().items() if (tensor != before[name]).any()}
+    assert moved
+    assert all(name.startswith("classifier.") for name in moved)
+    ways = []
+    for augment in ((), ("shift",), ("shift",)):
+        one = ImageClassifier.from_base(labels=LABELS, name="finding", image_size=24)
+        report = one.fit(TRAIN[:24], config=FitConfig(epochs=1, augment=augment))
+        assert report.config.augment == augment
+        ways.append(torch.cat([tensor.flatten().float() for tensor in one.model.state_dict().values()]))
+    assert (ways[0] != ways[1]).any()
+    assert (ways[1] == ways[2]).all()  # by chance, and the same chance each time
+    with pytest.raises(ConfigError, match="leave augment out, or freeze"):
+        stage.fit(TRAIN[:24], config=FitConfig(epochs=1, augment=["shift"], freeze="encoder"))
+    with pytest.raises(ConfigError, match="augment has 'turn'"):
+        FitConfig(augment=["turn"])
+
+
+def test_the_classifier_reads_the_cleaned_picture() -> None:
+    stage = ImageClassifier.from_base(labels=["none", "mass"], name="finding", image_size=24)
+    film = scan(0)
+    one, other = Record(images=[Image(film)]), Record(images=[Image(film)])
+    Pipeline([ImageCleaner(size=100), stage])(one)
+    stage(other)
+    inner = ImageCleaner(size=100).clean(Image(film)).pixels
+    alone = stage(Record(images=[Image(inner)]))
+    assert one.labels["finding"][0].score == pytest.approx(alone.labels["finding"][0].score, abs=1e-6)
+    assert one.labels["finding"][0].score != pytest.approx(other.labels["finding"][0].score, abs=1e-6)

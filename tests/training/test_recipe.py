@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ import clinnlp
 from clinnlp import Label, Record, Sentence
 from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
 from clinnlp.formats import brat, jsonl, parquet
+from clinnlp.stages import EntityExtractor
 from clinnlp.training.card import bootstrap_interval
 from clinnlp.training.recipe import _relabelled, run
 
@@ -98,6 +99,7 @@ def test_another_folder_and_seed_may_be_named(written: Path) -> None:
         ({"dev": {"file": "a", "part": "b"}}, "dev is a corpus and a part of it"),
         ({"dev": {"corpus": "a", "part": "b", "names": ["c"]}}, "names of dev is a mapping of names to texts"),
         ({"dev": {"corpus": "a", "part": "b", "label_set": 3}}, "dev is a mapping of names to texts"),
+        ({"dev": {"corpus": "a", "part": "b", "plant_identifiers": "x"}}, "dev: plant_identifiers is a seed"),
         ({"dev": {"corpus": "a", "part": "b", "names": {"c": "d"}}}, "dev has names, and the stage's gold is no label"),
         ({"fit": {"lr": 1}}, "no setting 'lr'"),
         ({"oops": 1}, "unknown key 'oops'"),
@@ -128,6 +130,18 @@ def test_a_recipe_learns_from_files_of_the_users_own(written: Path, kind: str) -
     (theirs,) = run(recipe(written, fit=settings)).fitted
     assert (ours.train_records, len(ours.dev)) == (len(parts["train"]), len(parts["devel"]))
     assert ours.scores == theirs.scores
+
+
+def test_a_recipe_plants_identifiers_into_a_corpus(written: Path) -> None:
+    part = {"corpus": "maccrobat", "part": "train", "plant_identifiers": 3}
+    changes = {"stage": "deidentification", "labels": ["PERSON", "DOCTOR"], "train": part, "dev": part}
+    with pytest.raises(TrainingError, match="gold has entities of type"):  # of the many kinds that are planted
+        run(recipe(written, **changes))
+    kinds = ["PERSON", "DOCTOR", "ADDRESS", "INSTITUTION", "PROFESSION", "DATE", "AGE", "PHONE", "MRN", "ID"]
+    kinds += ["EMAIL", "SSN", "URL"]
+    (fitted,) = run(recipe(written, **{**changes, "labels": kinds})).fitted
+    assert fitted.dev
+    assert all(record.identifiers for record in fitted.dev if "He took" not in record.text)
 
 
 def test_a_file_of_a_recipe_with_a_row_that_is_no_record_is_refused(written: Path) -> None:
@@ -216,6 +230,9 @@ def test_heads_of_two_pipelines_are_fitted_on_one_encoder_that_is_saved_once(wri
         ({"encoder": {"window": 3}}, "encoder needs a base"),
         ({"encoder": {"base": "no-such-base"}}, "no checkpoint"),
         ({"encoder": {"base": "x", "oops": 1}}, "unknown key 'oops'"),
+        ({"encoder": {"base": "x", "save": "delta"}}, "save is whole or update, not 'delta'"),
+        ({"encoder": {"base": "clinical-en", "save": "update"}}, "without pipelines beside it"),
+        ({"encoder": {"base": "x", "save": "update"}, "beside": {}}, "on the encoder of a shipped"),
         ({"beside": [1]}, "beside is a mapping"),
         ({"beside": {"other": {"stages": [], "oops": 1}}}, "unknown key 'oops'"),
         ({"fit": {"mixing": {"nothing": 2.0}}}, "mixing names 'nothing'"),
@@ -225,6 +242,29 @@ def test_a_joint_recipe_that_cannot_be_run_says_why(written: Path, changes: dict
     with pytest.raises(ClinNLPError, match=message) as caught:
         run(joint_recipe(written, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_on_the_encoder_of_a_shipped_pipeline_saves_what_it_has_beyond_it(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(joint_recipe(written))
+    monkeypatch.setattr("clinnlp.shipped.pipelines_folder", lambda: written)
+    path = joint_recipe(written)
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document.update(name="more-en", encoder={"base": "tiny-en", "save": "update"}, beside={})
+    document["fit"].update(lora=4, learning_rate=2.0e-2)
+    folder = written / "more-en"
+    folder.mkdir()
+    (folder / "train.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    run(folder / "train.yaml")
+    assert sorted(str(file.relative_to(folder)) for file in folder.rglob("*.safetensors")) == [
+        "entities/head.safetensors",
+        "update/update.safetensors",
+    ]
+    nlp = clinnlp.load("more-en")
+    assert [(e.text, e.label) for e in nlp("He took aspirin.").entities] == [("aspirin", "Medication")]
+    assert cast("EntityExtractor", nlp["entities"]).encoder.window == 64
+    assert "with the recipe beside this file" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 WRONG: list[Any] = [None, 3, "", [1], {1: 2}, [{}]]

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+from clinnlp import FitConfig
 from clinnlp.training.calibration import ReliabilityRow
+from clinnlp.training.fit import FitReport
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.scores import Scores
 
@@ -69,3 +71,16 @@ def test_scores_of_the_same_items_are_equal_and_those_of_none_are_empty() -> Non
     nothing = score_labels([], np.zeros((0, 4)), NAMES)
     assert nothing.reliability() == []
     assert nothing.confusion.tolist() == [[0] * 4] * 4
+
+
+def test_scores_are_shown_in_a_line() -> None:
+    judged = [(("a",), ("b",))] * 500
+    shown = repr(Scores({"accuracy": 0.5}, {"a": {"f1": 0.2}}, judged=judged, labels=("a", "b")))
+    assert shown == "Scores(accuracy=0.500; 1 labels)"
+
+
+def test_a_report_is_shown_in_a_line_and_its_notes_below() -> None:
+    report = FitReport(FitConfig(), history=[{"epoch": 1.0}] * 99, metric="f1", best_score=0.71, best_epoch=3.0)
+    report.records, report.notes, report.seconds = {"ner": 12}, ["one thing"], 4.2
+    assert repr(report) == "FitReport(f1 0.710 in epoch 3, 12 records for ner, 4 s)\n- one thing"
+    assert repr(FitReport(FitConfig(), records={"ner": 1})) == "FitReport(1 records for ner, 0 s)"

@@ -84,6 +84,7 @@ CHOICES: dict[str, list[object]] = {
     "mixing": [{"entities": 2.0}], "seed": [7], "select": ["last"], "patience": [1], "every": [3],
     "precision": ["bfloat16"], "gradient_accumulation": [2], "report_to": ["none"], "progress": [False],
     "crf": [False], "tune_thresholds": [True], "allow_shared": [True], "method": [None], "pairs": [4],
+    "augment": [("shift",)],
 }  # fmt: skip
 
 

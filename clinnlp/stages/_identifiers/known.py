@@ -6,16 +6,20 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import permutations
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinnlp.alignment import EditedText
 from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.words import rule, word_set
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["KnownStrings", "known_keys", "known_values"]
 
@@ -101,11 +105,11 @@ class KnownStrings:
         """All that is looked for, in small letters without anything else."""
         return frozenset(needle.letters for needle in self._needles)
 
-    def find(self, text: str) -> list[Found]:
-        """Give what is found, with offsets of the text."""
+    def find(self, text: str, view: EditedText | None = None) -> list[Found]:
+        """Give what is found, with offsets of the text; `view` is what `searched` gives for it, where that is known."""
         if not self._needles:
             return []
-        view = searched(text)
+        view = searched(text) if view is None else view
         read = _Letters(view.text)
         found = [
             self._with_initials(view.text, start, end, needle.label)
@@ -133,11 +137,23 @@ class _Letters:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        table = {char: _folded(char) for char in set(text)}
-        folded = [table[char] for char in text]
-        self.letters = "".join(folded)
-        self.confused = self.letters.translate(_ONE_FORM)
-        self.places = np.repeat(np.arange(len(text)), np.fromiter(map(len, folded), dtype=np.int64, count=len(text)))
+        codes = _codes(text)
+        signs = np.flatnonzero(np.bincount(codes))
+        folded = [_folded(chr(code)) for code in signs.tolist()]
+        sizes = np.zeros(signs.max(initial=0) + 1, dtype=np.uint8)
+        sizes[signs] = [*map(len, folded)]
+        first = np.zeros(len(sizes), dtype=np.int32)
+        first[signs] = np.cumsum(sizes[signs], dtype=np.int32) - sizes[signs]
+        counts = sizes.take(codes)
+        self.places = np.flatnonzero(counts)
+        numbers = first.take(codes[self.places])
+        if counts.max(initial=0) > 1:  # the letters of a sign such as "ß", one behind the other
+            begins = np.cumsum(counts, dtype=np.int64) - counts
+            self.places = np.repeat(np.arange(len(codes)), counts)
+            numbers = first.take(codes[self.places]) + np.arange(len(self.places)) - begins[self.places]
+        every = "".join(folded)
+        self.letters = _text(_codes(every).take(numbers))
+        self.confused = _text(_codes(every.translate(_ONE_FORM)).take(numbers))
 
     def find(self, needle: _Needle) -> Iterator[tuple[int, int]]:
         wanted = needle.letters
@@ -173,6 +189,14 @@ class _Letters:
         if _HAN.search(needle.letters) or (len(needle.seams) and len(needle.letters) >= 8):
             return True
         return _edge(text, first - 1, first) and _end(text, last, len(needle.letters))
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _text(codes: NDArray[np.uint32]) -> str:
+    return codes.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def _may_part(gap: str, seam: bool, letters: str) -> bool:
@@ -215,6 +239,7 @@ def _capital_inside(text: str, start: int, end: int) -> bool:
     return bool(before) and before[-1] not in ".!?\r\n:;•*-"
 
 
+@lru_cache(maxsize=4096)
 def _folded(char: str) -> str:
     """Give a letter without case and accents, a digit as it is, and nothing for any other sign."""
     if not char.isalnum():
@@ -225,9 +250,14 @@ def _folded(char: str) -> str:
 
 def _parts(value: str) -> list[str]:
     """Give the parts of a name that are looked for, without titles and particles."""
-    left_out = word_set("titles") | word_set("suffixes") | word_set("particles") | word_set("nobody")
     pieces = [re.split(r"['’]", part) if part[0].islower() else [part] for part in _PART.findall(value)]
-    return [_fold(part) for piece in pieces for part in piece if len(_fold(part)) >= 2 and part.lower() not in left_out]
+    parts = [(part.lower(), _fold(part)) for piece in pieces for part in piece]
+    return [folded for part, folded in parts if len(folded) >= 2 and part not in _no_names()]
+
+
+@cache
+def _no_names() -> frozenset[str]:
+    return word_set("titles") | word_set("suffixes") | word_set("particles") | word_set("nobody")
 
 
 def _fold(text: str) -> str:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
-
-import numpy as np
 
 from clinnlp.alignment import EditedText
 from clinnlp.rules import load_rules
 from clinnlp.stages._identifiers.checks import CHECKS, Candidate
+from clinnlp.stages._identifiers.engine import Block, Encoded, Sieve, compile_pattern
 from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.people import Style, name_after, name_before, place_before, style_of
-from clinnlp.stages._identifiers.searched import joined, searched
+from clinnlp.stages._identifiers.searched import JoinedText, joined, searched
 from clinnlp.stages._identifiers.words import first_names, rule, word_set
 
 __all__ = ["PatternFinder"]
 
-_HAN = re.compile("[\u4e00-\u9fff]")
 _WORDS = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
+# What stands before a place that is inside of a word.
+_INSIDE = re.compile(r"[^\W\d_]['\-]?\Z")
+_LINE_END = re.compile(r"[ \t]*[\r\n]")
+_OF_THE_NET = frozenset({"EMAIL", "URL"})
 
 
 @dataclass(frozen=True)
 class _Pattern:
     label: str
+    text: str
     engine: Any
     group: int
     name: str = ""
@@ -35,6 +40,11 @@ class _Pattern:
     joined: bool = False
     cased: bool = False
     lead: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether what it finds stays an identifier where it names a disease."""
+        return self.name != "place_before"
 
 
 class PatternFinder:
@@ -49,57 +59,63 @@ class PatternFinder:
     def __init__(self, languages: Sequence[str]) -> None:
         self.patterns = {lang: _patterns(lang) for lang in languages}
 
-    def find(self, text: str) -> list[Found]:
-        """Give what is found, with offsets of the text, in any order; some may overlap."""
-        view = searched(text)
-        found = list(self._find_in(view, text, False))
-        lines = joined(view)
-        if lines.alignment != view.alignment:
-            found += [one for one in self._find_in(lines, text, True) if _crosses(one, text, found)]
-        return found
+    def find(self, text: str, view: EditedText | None = None, *, sure: bool = False) -> list[Found]:
+        """Give what is found, with offsets of the text, in any order; some may overlap.
 
-    def _find_in(self, view: EditedText, raw: str, across: bool) -> Iterator[Found]:
+        Parameters
+        ----------
+        text : str
+        view : EditedText, optional
+            What `searched` gives for the text, where that is known.
+        sure : bool
+            Leave out what only looks like a name.
+        """
+        view = searched(text) if view is None else view
+        found = list(self._find_in(view, sure=sure))
+        lines = joined(view)
+        return found if lines is view else [*found, *_crossing(self._find_in(lines, across=True), text, found)]
+
+    def _find_in(self, view: EditedText | JoinedText, *, across: bool = False, sure: bool = False) -> Iterator[Found]:
         read = _Read(view.text)
         for lang, patterns in self.patterns.items():
-            if lang == "zh" and not _HAN.search(view.text):
+            if lang == "zh" and (read.text.isascii() or _han().search(read.data) is None):
                 continue
-            for pattern in patterns:
-                if across and not pattern.joined:
+            if across:
+                patterns = [pattern for pattern in patterns if pattern.joined]
+            for number, blocks in _sieve(lang, across).blocks(read.data):
+                pattern = patterns[number]
+                if sure and not pattern.sure:
                     continue
-                for start, end in _spans(pattern, read):
+                for start, end in _spans(pattern, read, blocks):
                     start, end = view.to_source(start, end)
                     if start < end:
-                        yield Found(start, end, pattern.label, by="pattern", sure=pattern.name != "place_before")
-        if not across and "en" in self.patterns:
+                        yield Found(start, end, pattern.label, by="pattern", sure=pattern.sure)
+        if not across and not sure and "en" in self.patterns:
             for start, end in _plain_names(read):
                 yield Found(*view.to_source(start, end), "PERSON", by="pattern", sure=False)
 
 
-class _Read:
-    """A text as the engine reads it, in UTF-8, and the way back to code points."""
+class _Read(Encoded):
+    """A text, and how it uses capitals."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.data = text.encode()
-        self.style: Style = style_of(text)
-        self._places: Any = None
-        if len(self.data) != len(text):
-            begins = (np.frombuffer(self.data, dtype=np.uint8) & 0xC0) != 0x80
-            self._places = np.concatenate([[0], np.cumsum(begins)])
-
-    def place(self, at: int) -> int:
-        """Give the code point at which a byte is."""
-        return at if self._places is None else int(self._places[at])
+    @cached_property
+    def style(self) -> Style:
+        return style_of(self.text)
 
 
-def _spans(pattern: _Pattern, read: _Read) -> Iterator[tuple[int, int]]:
+def _spans(pattern: _Pattern, read: _Read, blocks: Iterable[Block]) -> Iterator[tuple[int, int]]:
+    """Give what a pattern finds from the left, one behind the other, in the blocks that its matches may start in."""
     at = 0
-    while (match := pattern.engine.search(read.data, at)) is not None:
-        span = _span(pattern, read, match)
-        if span is not None:
-            yield span
-        # What a check refused may hide another that begins inside it, such as a card's number behind a year.
-        at = match.start() + 1 if span is None and pattern.check else match.end()
+    for start, end, reach in blocks:
+        at = max(at, start)
+        while at < end and (match := pattern.engine.search(read.data, at, reach)) is not None:
+            if match.start() >= end:
+                break
+            span = _span(pattern, read, match)
+            if span is not None:
+                yield span
+            # What a check refused may hide another that begins inside it, such as a card's number behind a year.
+            at = match.start() + 1 if span is None and pattern.check else match.end()
 
 
 def _span(pattern: _Pattern, read: _Read, match: Any) -> tuple[int, int] | None:
@@ -131,25 +147,48 @@ def _plain_names(read: _Read) -> Iterator[tuple[int, int]]:
     """Find ordinary first names with a capitalised word after them, where capitals mean something."""
     if read.style != "mixed":
         return
-    for word in _WORDS.finditer(read.text):
+    at = 0
+    while (match := _first_name().search(read.data, at)) is not None:
+        at = match.end(1)
+        start = read.place(match.start(1))
+        word = _WORDS.match(read.text, start)
+        if word is None or _INSIDE.search(read.text, max(start - 2, 0), start) is not None:
+            continue
         if word.group()[0].isupper() and word.group().lower() in first_names():
-            found = name_after(read.text, word.start(), read.style, cased=True)
+            found = name_after(read.text, start, read.style, cased=True)
             if found is not None and found[1] > word.end():
                 yield found
 
 
-def _crosses(found: Found, text: str, others: Iterable[Found]) -> bool:
-    """Tell whether what is found over joined lines is one that a line's end cut, and none that ended there.
+def _crossing(found: Iterable[Found], text: str, others: Iterable[Found]) -> Iterator[Found]:
+    """Give what is found over joined lines where a line's end cut it, and nothing of its kind ended there.
 
     Nor is it one where a word stands before an address of the net that begins a line: nothing tells them apart.
     """
-    part = text[found.start : found.end]
-    if "\n" not in part and "\r" not in part:
-        return False
-    inside = [one for one in others if found.start <= one.start and one.end <= found.end and one.label == found.label]
-    if found.label in ("EMAIL", "URL"):
-        return not inside
-    return not any(text[one.end : found.end].lstrip(" \t")[:1] in ("\n", "\r") for one in inside)
+    least: dict[str, list[tuple[int, int]]] = {}
+    for one in sorted(others, key=lambda one: -one.start):
+        if one.label in _OF_THE_NET or _LINE_END.match(text, one.end):
+            ends = least.setdefault(one.label, [])
+            ends.append((-one.start, min(one.end, ends[-1][1]) if ends else one.end))
+    for one in found:
+        part = text[one.start : one.end]
+        if "\n" in part or "\r" in part:
+            ends = least.get(one.label, [])
+            inside = bisect_right(ends, (-one.start, sys.maxsize)) - 1
+            # What ends where the joined one does ended at a line's end behind it, and hides no other.
+            last = one.end if one.label in _OF_THE_NET else one.end - 1
+            if inside < 0 or ends[inside][1] > last:
+                yield one
+
+
+@cache
+def _han() -> Any:
+    return compile_pattern("[\u4e00-\u9fff]")
+
+
+@cache
+def _first_name() -> Any:
+    return compile_pattern(rf"(?:^|[^a-z])({'|'.join(first_names())})(?:[^a-z]|$)")
 
 
 @cache
@@ -166,10 +205,16 @@ def _patterns(lang: str) -> list[_Pattern]:
     made: list[_Pattern] = []
     for entry in rules["patterns"]:
         options = {key: value for key, value in entry.items() if key not in ("pattern", "unless", "label")}
-        engine = _compile(_filled(entry["pattern"], words))
-        unless = _compile(_filled(entry["unless"], words)) if "unless" in entry else None
-        made.append(_Pattern(entry["label"], engine, int("(?P<id>" in entry["pattern"]), unless=unless, **options))
+        text = _filled(entry["pattern"], words)
+        unless = compile_pattern(_filled(entry["unless"], words)) if "unless" in entry else None
+        group = int("(?P<id>" in text)
+        made.append(_Pattern(entry["label"], text, compile_pattern(text), group, unless=unless, **options))
     return made
+
+
+@cache
+def _sieve(lang: str, across: bool) -> Sieve:
+    return Sieve([pattern.text for pattern in _patterns(lang) if pattern.joined or not across])
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -178,19 +223,16 @@ def _filled(text: str, words: dict[str, str]) -> str:
     return text
 
 
-def _compile(pattern: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.UTF8
-    options.case_sensitive = False
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    return re2.compile(pattern.encode(), options)
-
-
 def _no_stops(one: Candidate) -> bool:
     return not any(word.lower() in word_set("not_names") for word in re.findall(r"[^\W\d_]+", one.found))
+
+
+def _is_work(one: Candidate) -> bool:
+    """Refuse what is no work, and words of a sentence before one."""
+    *before, last = re.findall(r"[^\W\d_]+(?:['\-][^\W\d_]+)*", one.found.lower())
+    return last not in word_set("no_work") and not any(
+        word in word_set("not_names") or word in word_set("no_work") for word in before
+    )
 
 
 def _street(one: Candidate) -> bool:
@@ -215,6 +257,7 @@ _CHECKS = {
     **CHECKS,
     "free_of_stops": _no_stops,
     "street": _street,
+    "work": _is_work,
     "not_generic": _not_generic,
     "chinese_name": _chinese_name,
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from clinnlp.stages._identifiers.words import first_names, word_set
 
 __all__ = ["Style", "name_after", "name_before", "place_before"]
@@ -11,8 +13,10 @@ __all__ = ["Style", "name_after", "name_before", "place_before"]
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _GAP = re.compile(r"[ \t]{0,3}(?:\.[ \t]{0,3})?(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
 _COMMA = re.compile(r"[ \t]{0,2},[ \t]{0,2}(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
-_WORD_BACK = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*\.?$")
-_GAP_BACK = re.compile(r"[ \t]{0,3}(?:(?:\r\n|\r|\n)[ \t]{0,3})?$")
+# These read a stretch from its end, in reverse: a search for what ends at a place would try each place before it. One
+# more end of a line does not count.
+_WORD_BACK = re.compile(r"\n?(\.?[^\W\d_]+(?:['’\-][^\W\d_]+)*)")
+_GAP_BACK = re.compile(r"\n?[ \t]{0,3}(?:(?:\n\r|\r|\n)[ \t]{0,3})?")
 _REACH = 60
 
 Style = str
@@ -21,8 +25,10 @@ Style = str
 
 def style_of(text: str) -> Style:
     """Tell whether capitals mean something in a text."""
-    letters = sum(map(str.isalpha, text[:20_000]))
-    capitals = sum(map(str.isupper, text[:20_000]))
+    counts = np.bincount(np.frombuffer(text[:20_000].encode("utf-32-le"), dtype="<u4"))
+    signs = [(chr(code), int(counts[code])) for code in np.flatnonzero(counts).tolist()]
+    letters = sum(count for sign, count in signs if sign.isalpha())
+    capitals = sum(count for sign, count in signs if sign.isupper())
     if letters and capitals / letters > 0.7:
         return "upper"
     return "lower" if capitals <= letters / 100 else "mixed"
@@ -108,25 +114,37 @@ def name_before(text: str, at: int, style: Style) -> tuple[int, int] | None:
     start, count = at, 0
     while count < 4:
         low = max(start - _REACH, 0)
-        gap = _GAP_BACK.search(text, low, start) if count else None
-        edge = gap.start() if gap is not None else start
+        edge = _gap_before(text, low, start) if count else start
         if count == 1 and text[max(edge - 1, 0) : edge] == ",":  # "Smith, John, MD"
             edge -= 1
-        word = _WORD_BACK.search(text, low, edge)
-        if word is None or ("\n" in text[edge:start] and count > 1):
+        word, begin = _word_before(text, low, edge)
+        if not word or ("\n" in text[edge:start] and count > 1):
             break
-        bare = word.group().rstrip(".").lower()
+        bare = word.rstrip(".").lower()
         if bare in word_set("not_names") or bare in word_set("titles"):
             break
-        if word.group().endswith(".") and len(bare) > 1:
+        if word.endswith(".") and len(bare) > 1:
             break
-        if style == "mixed" and not word.group()[0].isupper() and bare not in word_set("particles"):
+        if style == "mixed" and not word[0].isupper() and bare not in word_set("particles"):
             break
-        start, count = word.start(), count + (len(bare) > 1)
+        start, count = begin, count + (len(bare) > 1)
     if count < 2 and style != "mixed":
         return None
     end = at
     return (start, end) if count else None
+
+
+def _gap_before(text: str, low: int, at: int) -> int:
+    """Give where the blanks, and perhaps the end of a line, before a place begin."""
+    gap = _GAP_BACK.match(text[low:at][::-1])
+    assert gap is not None
+    return at - gap.end()
+
+
+def _word_before(text: str, low: int, at: int) -> tuple[str, int]:
+    """Give the word before a place, with its full stop, and where it begins; an empty one if there is none."""
+    word = _WORD_BACK.match(text[low:at][::-1])
+    return ("", at) if word is None else (word.group(1)[::-1], at - word.end())
 
 
 def place_before(text: str, at: int, end: int, style: Style) -> tuple[int, int] | None:
@@ -135,16 +153,15 @@ def place_before(text: str, at: int, end: int, style: Style) -> tuple[int, int] 
     most = 5 if style == "mixed" else 3
     while count < most:
         low = max(start - _REACH, 0)
-        gap = _GAP_BACK.search(text, low, start)
-        edge = gap.start() if gap is not None else start
-        word = _WORD_BACK.search(text, low, edge)
-        if word is None or edge == start:
+        edge = _gap_before(text, low, start)
+        word, begin = _word_before(text, low, edge)
+        if not word or edge == start:
             break
-        bare = word.group().rstrip(".").lower()
+        bare = word.rstrip(".").lower()
         saint = bare in ("st", "saint")
-        if word.group().endswith(".") and not saint:
+        if word.endswith(".") and not saint:
             break
-        if not saint and style == "mixed" and not word.group()[0].isupper() and bare not in ("of", "and", "the", "for"):
+        if not saint and style == "mixed" and not word[0].isupper() and bare not in ("of", "and", "the", "for"):
             break
         if not saint and bare in word_set("not_names") and bare not in word_set("generic_places"):
             break
@@ -154,7 +171,7 @@ def place_before(text: str, at: int, end: int, style: Style) -> tuple[int, int] 
         if style != "mixed" and generic and proper:
             break
         proper += not generic
-        start, count = word.start(), count + 1
+        start, count = begin, count + 1
         if saint:
             break
     if not proper:

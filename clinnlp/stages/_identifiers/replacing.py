@@ -14,6 +14,7 @@ from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings
 from clinnlp.stages._identifiers.patterns import PatternFinder
+from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.surrogates import Surrogates, looks_day_first
 from clinnlp.stages._identifiers.words import rule
 
@@ -53,25 +54,28 @@ class Replacer:
         if self.mode == "surrogate" and self._patient is not None:
             dates = [one for one in found if one.label == "DATE"]
             surrogates = Surrogates(self._patient, self._known.words, self._year or 2001, looks_day_first(dates, text))
+        names = rule("marks", "zh" if _is_chinese(text) else "en")
         edits, marked = [], []
         for one in found:
-            made = None if surrogates is None else surrogates.of(text[one.start : one.end], one.label)
+            part = text[one.start : one.end]
+            made = None if surrogates is None else surrogates.of(part, one.label)
             marked.append(made is None)
-            edits.append(replace(one.start, one.end, self._mark(text, one) if made is None else made))
+            put = self._mark(part, names.get(one.label, one.label)) if made is None else made
+            edits.append(replace(one.start, one.end, put))
         return EditedText.of(text, edits), marked
 
-    def _mark(self, text: str, one: Found) -> str:
+    def _mark(self, part: str, name: str) -> str:
         if self.mode == "redact":
             return self.mark
-        name = rule("marks", "zh" if _is_chinese(text) else "en").get(one.label, one.label)
         if self.mode == "hash" and self._keyed is not None:
-            value = "".join(char for char in text[one.start : one.end].casefold() if char.isalnum())
+            value = "".join(char for char in part.casefold() if char.isalnum())
             return f"[{name}:{self._keyed.token(value)}]"
         return f"[{name}]"
 
 
 def _is_chinese(text: str) -> bool:
-    return len(re.findall("[\u4e00-\u9fff]", text[:5000])) * 4 > len(text[:5000].strip())
+    part = text[:5000]
+    return not part.isascii() and 4 * sum("\u4e00" <= sign <= "\u9fff" for sign in part) > len(part.strip())
 
 
 def check_output(
@@ -114,9 +118,9 @@ def _left_over(
     edited: EditedText, marks: Sequence[tuple[int, int]], patterns: PatternFinder, known: KnownStrings
 ) -> list[Found]:
     """Give what is left in the new text."""
-    new = _new_spans(edited)
-    left = [one for one in known.find(edited.text) if not _in_one(one, marks)]
-    left += [one for one in patterns.find(edited.text) if one.sure and not _touches(one, new)]
+    new, view = _new_spans(edited), searched(edited.text)
+    left = [one for one in known.find(edited.text, view) if not _in_one(one, marks)]
+    left += [one for one in patterns.find(edited.text, view, sure=True) if not _touches(one, new)]
     return merged(left, edited.text)
 
 

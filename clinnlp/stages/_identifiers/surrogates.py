@@ -139,6 +139,11 @@ class Surrogates:
         kind = next((kind for kind in names["institution_kinds"] if kind in " ".join(text.lower().split())), "hospital")
         return _in_case(text, f"{self._keyed.pick(value, names['institutions'])} {kind.title()}")
 
+    def profession(self, text: str) -> str:
+        """Make another profession."""
+        names, value = load_rules("surrogates", "en"), _plain(text)
+        return _in_case(text, self._keyed.pick(f"profession {value}", names["professions"], {text.lower()}))
+
     def age(self, text: str) -> str | None:
         """Give "90+" for every age over 89, as the rule allows."""
         digits = digits_of(text)
@@ -159,6 +164,7 @@ _MAKERS: dict[str, Callable[[Any, str], str | None]] = {
     "ID": Surrogates.number,
     "ADDRESS": Surrogates.address,
     "INSTITUTION": Surrogates.institution,
+    "PROFESSION": Surrogates.profession,
 }
 
 

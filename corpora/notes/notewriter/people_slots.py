@@ -84,6 +84,14 @@ def _subject(teller: Teller) -> None:
 
 
 @slot
+def _occupation(teller: Teller) -> None:
+    name = teller.draw("occupation")
+    retired = name.startswith("retired ")
+    teller.draft.add("retired " if retired else "")
+    teller.identifier(name.removeprefix("retired "), "PROFESSION")
+
+
+@slot
 def _age(teller: Teller) -> None:
     born, today = teller.case.patient.born, teller.dates.today
     age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))

@@ -98,3 +98,9 @@ def test_other_keys_can_be_named() -> None:
     known = KnownStrings(known_values(METADATA, ("Ward",)))
     assert found("Zebulon on Larkspur", known) == ["Larkspur"]
     assert known_values({"visit": {"Patient-Name": "Zeb"}}) == [("Zeb", "PERSON")]
+
+
+def test_a_sign_that_stands_for_several_letters_moves_no_offset() -> None:
+    known = KnownStrings(known_values({"patient": "Eﬃe Groß", "doctor": "Kohl"}))
+    text = "½ ß ﬃ: Effie GROSS or EFFIE groß or Eﬃe and Kohl-ß; 😀 Kohl"
+    assert found(text, known) == ["Effie GROSS", "EFFIE groß", "Eﬃe", "Kohl", "Kohl"]

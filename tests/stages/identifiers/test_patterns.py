@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from clinnlp.stages._identifiers.found import merged
-from clinnlp.stages._identifiers.patterns import PatternFinder
+from clinnlp.stages._identifiers.found import Found, merged
+from clinnlp.stages._identifiers.patterns import PatternFinder, _crossing
 
 FINDER = PatternFinder(["en", "zh"])
 
@@ -97,6 +97,11 @@ def found(text: str) -> list[tuple[str, str]]:
         ("PERSON", "Name: <Zebulon Quarry>\nAge: 44"),
         ("PERSON", "his wife <Xanthe> said"),
         ("PERSON", "Then <Susan Achterberg> came."),
+        ("PROFESSION", "Works as a <truck driver> and lives alone."),
+        ("PROFESSION", "Occupation: retired <high school teacher>."),
+        ("PROFESSION", "Occupation: <glass blower>\nMarried"),
+        ("PROFESSION", "She is a retired <nurse>."),
+        ("PROFESSION", "HE IS A FORMER <POLICE OFFICER> WHO"),
         ("DATE", "于<2024年3月5日>就诊"),
         ("PHONE", "电话<13812345678>。"),
         ("ID", "身份证<11010519491231002X>。"),
@@ -127,6 +132,8 @@ def test_an_identifier_is_found_whole(label: str, text: str) -> None:
         "L4-L5, T12, C5-6, CD20, HER2, B12, O2, pH 7.35, INR 2.1, EF 55-60%.",
         "2 mm ST elevation; 3 view chest CT; walk 5 days on the road.",
         "ASSESSMENT: PATIENT HAS COPD. MD TO FOLLOW. NAME OF DRUG: ASPIRIN 81 MG.",
+        "He is a former smoker. Occupation: retired. She is a poor historian. The nurse saw a worker.",
+        "It was a difficult airway operator-dependent exam. Occupation: none.",
         "患者，男，45岁，因发热3天入院，既往高血压，于外院治疗。",
     ],
 )
@@ -168,3 +175,34 @@ def test_offsets_are_code_points_behind_signs_of_several_bytes() -> None:
 
 def test_invisible_signs_inside_hide_nothing() -> None:
     assert found("Call 555-\u200b123-45\u00ad67") == [("PHONE", "555-\u200b123-45\u00ad67")]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("We saw Mary Stone.", ["Mary Stone"]),
+        ("We saw Anne-Mary Stone, O'Mary Stone and éMary Stone.", []),
+        ("We saw 3Mary Stone and -Mary Stone, with 'Mary Stone.", ["Mary Stone"] * 3),
+        ("We saw john Mary Stone and MaryMary Stone.", ["Mary Stone"]),
+        ("We saw mary Stone and Mary stone.", []),
+    ],
+)
+def test_an_ordinary_first_name_is_a_word_by_itself(text: str, names: list[str]) -> None:
+    assert [one for label, one in found(text) if label == "PERSON"] == names
+
+
+def test_of_what_joined_lines_show_that_is_kept_which_a_line_end_cut() -> None:
+    text = "3/5/ \n2024 x\n"
+
+    def kept(label: str, *others: tuple[int, int], of: str = "") -> list[tuple[int, int]]:
+        crossing = [Found(0, 10, label), Found(0, 4, label)]
+        return [(one.start, one.end) for one in _crossing(crossing, text, [Found(*at, of or label) for at in others])]
+
+    for label in ("DATE", "EMAIL"):
+        assert kept(label) == [(0, 10)]
+        assert kept(label, (0, 4)) == kept(label, (3, 4), (11, 12)) == kept(label, (3, 4), (0, 12)) == []
+        assert kept(label, (0, 4), of="PHONE") == kept(label, (6, 12), (11, 12)) == [(0, 10)]
+    # What stands in a line says that a line's end cut nothing there, only where it is an address of the net.
+    assert kept("EMAIL", (6, 9)) == kept("EMAIL", (6, 10)) == kept("EMAIL", (2, 8), (5, 11)) == []
+    assert kept("DATE", (6, 9)) == kept("DATE", (6, 10)) == kept("DATE", (2, 8), (5, 11)) == [(0, 10)]
+    assert [*_crossing([Found(0, 12, "DATE")], text, [Found(11, 12, "DATE")])] == [Found(0, 12, "DATE")]

@@ -40,6 +40,13 @@ def test_the_first_name_tells_the_sex() -> None:
         assert make("Okonkwo") in NAMES["last"]
 
 
+def test_a_profession_becomes_another_the_same_everywhere() -> None:
+    make = surrogates().profession
+    assert make("truck driver") in NAMES["professions"]
+    assert make("TRUCK DRIVER") == make("truck  driver").upper()
+    assert all(surrogates(f"p{number}").profession("potter") != "potter" for number in range(60))
+
+
 def test_another_patient_or_key_gives_others() -> None:
     def all_of(one: Surrogates) -> tuple[object, ...]:
         return (one.person("John Smith"), one.phone("555-867-5309"), one.days, one.number("MR1234567"))

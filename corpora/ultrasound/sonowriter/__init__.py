@@ -1,0 +1,1 @@
+"""Synthetic breast ultrasound: pictures with lesions, and the reports that go with them."""

@@ -1,0 +1,231 @@
+"""MultimodalClassifier: text, images and metadata together, and each of them alone."""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import tiny_base
+
+import clinnlp
+from clinnlp import FitConfig, Image, Pipeline, Record
+from clinnlp.errors import ConfigError, ImageError, TrainingError
+from clinnlp.stages import ImageClassifier, MultimodalClassifier, ReportClassifier
+
+LABELS = ["neither", "text", "image", "both"]
+WORDS = ["the", "node", "is", "palpable", "no", "was", "felt"]
+
+
+def cases(count: int, seed: int) -> list[Record]:
+    """Records whose label depends half on the text, half on the picture; the age says nothing."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        said, seen = rng.integers(0, 2, 2)
+        pixels = rng.integers(0, 60, (16, 16)).astype(np.uint8)
+        pixels[4:10, 4:10] += 150 * np.uint8(seen)
+        made.append(
+            Record(
+                "the node is palpable" if said else "no node was felt",
+                f"{seed}-{i}",
+                images=[Image(pixels)],
+                metadata={"age": int(rng.integers(30, 80)), "sex": "F" if i % 2 else "M"},
+                labels={"kind": [LABELS[2 * seen + said]]},
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_base(tmp_path_factory.mktemp("base"), WORDS)
+
+
+@pytest.fixture(scope="module")
+def fitted(base: Path) -> MultimodalClassifier:
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["age", "sex"], image_size=16)
+    report = stage.fit(cases(120, 1), cases(40, 2))
+    assert report.best_score is not None
+    assert report.best_score > 0.95
+    return stage
+
+
+def without(record: Record, *fields: str) -> Record:
+    images = [] if "images" in fields else record.images
+    return Record("" if "text" in fields else record.text, record.id, images=images)
+
+
+def test_halves_of_an_answer_are_put_together(fitted: MultimodalClassifier) -> None:
+    test = cases(40, 3)
+    assert fitted.evaluate(test)["accuracy"] > 0.9
+    record = fitted(test[0])
+    assert record.labels["kind"][0].name == test[0].labels["kind"][0].name
+    shares = {label.name: label.score for label in record.labels["kind.modalities"]}
+    assert set(shares) == {"text", "images", "metadata"}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["metadata"] < 0.3
+
+
+def test_one_half_alone_leaves_two_answers_open(fitted: MultimodalClassifier) -> None:
+    for record in cases(12, 4):
+        label = record.labels["kind"][0].name
+        said, seen = label in ("text", "both"), label in ("image", "both")
+        by_text, by_image = fitted(without(record, "images")), fitted(without(record, "text"))
+        assert {one.name for one in by_text.labels["kind"][:2]} == ({"text", "both"} if said else {"neither", "image"})
+        assert {one.name for one in by_image.labels["kind"][:2]} == ({"image", "both"} if seen else {"neither", "text"})
+        assert [one.name for one in by_text.labels["kind.modalities"]] == ["text"]
+        assert [one.name for one in by_image.labels["kind.modalities"]] == ["images"]
+
+
+def test_a_record_without_anything_to_read_has_no_label(fitted: MultimodalClassifier) -> None:
+    record = fitted(Record("", metadata={"age": None, "city": "x"}))
+    assert record.labels == {"kind": [], "kind.modalities": []}
+
+
+def test_batches_of_records_with_and_without_images_are_as_single_ones(fitted: MultimodalClassifier) -> None:
+    records = cases(5, 5)
+    records[1] = without(records[1], "images")
+    records[3] = Record(records[3].text, "two", images=[*records[3].images, *records[0].images])
+    together = list(Pipeline([fitted], batch_size=5).pipe(record.copy() for record in records))
+    alone = [fitted(record.copy()) for record in records]
+    for one, other in zip(together, alone, strict=True):
+        assert [label.name for label in one.labels["kind"]] == [label.name for label in other.labels["kind"]]
+        assert one.labels["kind"][0].score == pytest.approx(other.labels["kind"][0].score, abs=1e-4)
+
+
+def test_it_is_saved_alone_and_in_a_pipeline_with_its_image_network(
+    fitted: MultimodalClassifier, tmp_path: Path
+) -> None:
+    record = cases(1, 6)[0]
+    wanted = fitted(record.copy()).labels
+    loaded = MultimodalClassifier.from_pretrained(fitted.save(tmp_path / "alone"))
+    assert (loaded.name, loaded.metadata) == ("kind", ["age", "sex"])
+    nlp = clinnlp.load(Pipeline([fitted]).save(tmp_path / "pipeline", "float16"))
+    for stage, within in ((loaded, 1e-5), (nlp["kind"], 2e-2), (pickle.loads(pickle.dumps(fitted)), 1e-5)):
+        found = stage(record.copy()).labels
+        for name in ("kind", "kind.modalities"):
+            assert [one.name for one in found[name]] == [one.name for one in wanted[name]]
+            assert found[name][0].score == pytest.approx(wanted[name][0].score, abs=within)
+
+
+def test_it_shares_the_pass_of_other_heads(base: Path, fitted: MultimodalClassifier) -> None:
+    other = ReportClassifier.from_base(base, ["a", "b"], name="other")
+    nlp = Pipeline([other, fitted])
+    assert nlp["kind"].encoder is nlp["other"].encoder
+
+
+def test_the_network_of_a_fitted_classifier_stays_as_it_is(base: Path) -> None:
+    images = ImageClassifier.from_base(labels=["dark", "bright"], name="look", image_size=16)
+    looks = [
+        Record(
+            images=record.images, labels={"look": ["bright" if record.labels["kind"][0].name in LABELS[2:] else "dark"]}
+        )
+        for record in cases(60, 7)
+    ]
+    images.fit(looks, config=FitConfig(epochs=6))
+    before = {name: tensor.clone() for name, tensor in images.model.state_dict().items()}
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", images=images)
+    stage.fit(cases(80, 1), config=FitConfig(epochs=40, learning_rate=5e-3))
+    assert stage.evaluate(cases(30, 8))["accuracy"] > 0.9
+    for name, tensor in stage.head.images.state_dict().items():
+        assert (tensor == before[name]).all()
+        assert (images.model.state_dict()[name] == before[name]).all()
+
+
+def test_several_labels_a_record(base: Path) -> None:
+    def relabelled(seed: int, count: int) -> list[Record]:
+        names = {"neither": [], "text": ["said"], "image": ["seen"], "both": ["said", "seen"]}
+        found = cases(count, seed)
+        for record in found:
+            record.labels = {"kind": [clinnlp.Label(one) for one in names[record.labels["kind"][0].name]]}
+        return found
+
+    stage = MultimodalClassifier.from_base(base, ["said", "seen"], "kind", multi_label=True, image_size=16)
+    stage.fit(relabelled(1, 100))
+    assert stage.evaluate(relabelled(2, 40))["macro_f1"] > 0.9
+
+
+def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: MultimodalClassifier) -> None:
+    records = cases(3, 9)
+    records[1].images = [Image(data=b"no picture")]
+    with pytest.raises(ImageError, match="image 0"):
+        fitted.read(records)
+    found = list(Pipeline([fitted]).pipe(records, on_error="keep"))
+    assert [bool(record.errors) for record in found] == [False, True, False]
+    assert found[2].labels["kind"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fusion": "early"}, "fusion is one of late, gated, not 'early'"),
+        ({"metadata": "age"}, "metadata is a list of keys"),
+        ({"metadata": [3]}, "metadata is a list of keys"),
+        ({"images": "folder"}, "images is a fitted ImageClassifier, True or False"),
+        ({"events": ""}, "events is the key of the metadata"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(base: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        MultimodalClassifier.from_base(base, LABELS, **options)
+
+
+def test_gold_that_teaches_nothing_is_refused(base: Path) -> None:
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", images=False)
+    with pytest.raises(TrainingError, match="no record has gold"):
+        stage.fit([Record("fever")])
+    with pytest.raises(TrainingError, match="nothing to tell apart"):
+        stage.fit([Record("fever", labels={"kind": ["both"]}), Record("cough", labels={"kind": ["both"]})])
+    with pytest.raises(TrainingError, match="'weight'"):
+        MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["weight"]).fit(cases(8, 1))
+
+
+def test_pictures_are_seen_in_other_views_where_their_network_is_fitted(base: Path) -> None:
+    states = []
+    for augment in ((), ("brightness",)):
+        stage = MultimodalClassifier.from_base(base, LABELS, "kind", image_size=16)
+        stage.fit(cases(16, 1), config=FitConfig(epochs=1, augment=augment))
+        states.append(stage.head.images.state_dict())
+    assert any((states[0][name] != states[1][name]).any() for name in states[0])
+    with pytest.raises(ConfigError, match="augment is for a network of images that is fitted"):
+        MultimodalClassifier.from_base(base, LABELS, "kind", images=False).fit(
+            cases(16, 1), config=FitConfig(epochs=1, augment=["shift"])
+        )
+
+
+def test_without_a_picture_anywhere_the_fusion_reads_none_and_says_so(base: Path) -> None:
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind")
+    bare = [Record(record.text, record.id, labels=record.labels) for record in cases(20, 1)]
+    report = stage.fit(bare, config=FitConfig(epochs=2))
+    assert stage.modalities == ["text"]
+    assert any("no training record has an image" in note for note in report.notes)
+
+
+def course(seed: int, count: int) -> list[Record]:
+    """Patients who get gout later if they had a fever in the last year, but not if it was longer ago."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        days = int(rng.choice([30, 60, 90, 2000, 2500, 3000]))
+        start = datetime.date(2020, 1, 1) - datetime.timedelta(days=days)
+        past = [{"text": "fever", "time": start.isoformat()}, {"text": "the cough", "time": "2015-01-01"}]
+        gold = ["gout" if days < 365 else "none"]
+        made.append(Record("", f"{i}", metadata={"past": past, "time": "2020-01-01"}, labels={"risk": gold}))
+    return made
+
+
+def test_what_happened_and_when_is_read_in_order_of_time(base: Path, tmp_path: Path) -> None:
+    stage = MultimodalClassifier.from_base(base, ["none", "gout"], "risk", images=False, events="past")
+    stage.fit(course(1, 100), config=FitConfig(epochs=20, learning_rate=3e-3))
+    assert stage.evaluate(course(2, 40))["accuracy"] > 0.9
+    record = stage(course(3, 1)[0])
+    assert [label.name for label in record.labels["risk.modalities"]] == ["course"]
+    loaded = MultimodalClassifier.from_pretrained(stage.save(tmp_path / "risk"))
+    assert (loaded.events, loaded.modalities) == ("past", ["text", "course"])
+    again = loaded(course(3, 1)[0]).labels["risk"][0]
+    assert again.name == record.labels["risk"][0].name
+    assert again.score == pytest.approx(record.labels["risk"][0].score, abs=1e-5)

@@ -1,0 +1,110 @@
+"""Records of the same picture are one group, whatever its size, compression and brightness."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from clinnlp import Image, Record
+from clinnlp.errors import TrainingError
+from clinnlp.training.image_groups import difference_hash, joined
+from clinnlp.training.splits import image_groups, split
+
+SECRET = "Zebulon"
+
+
+def scene(seed: int, side: int = 96) -> PIL.Image.Image:
+    """A smooth picture with structure of several sizes."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9), dtype=np.uint8)
+    return PIL.Image.fromarray(coarse).resize((side, side), PIL.Image.Resampling.BICUBIC)
+
+
+def encoded(picture: PIL.Image.Image, kind: str, **settings: int) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+def changed(picture: PIL.Image.Image) -> list[Image]:
+    """The same picture in other files: a copy, another format, size, brightness, and with its edge cut off."""
+    darker = (np.asarray(picture) * 0.7 + 10).astype(np.uint8)
+    return [
+        Image(encoded(picture, "PNG")),
+        Image(encoded(picture, "JPEG", quality=40)),
+        Image(encoded(picture.resize((61, 70)), "PNG")),
+        Image(array=darker),
+        Image(array=np.asarray(picture)[1:, :-2]),
+        Image(encoded(picture.convert("RGB"), "PNG")),
+    ]
+
+
+def test_a_picture_in_another_file_is_the_same_and_others_are_not() -> None:
+    records = [
+        Record(id=f"{seed}-{i}", images=[one]) for seed in (1, 2, 3) for i, one in enumerate(changed(scene(seed)))
+    ]
+    assert image_groups(records) == [0] * 6 + [6] * 6 + [12] * 6
+    hashes = [difference_hash(record.images[0]) for record in records]
+    assert hashes[0].shape == (512,)
+    assert min(int((hashes[0] != other).sum()) for other in hashes[6:]) > 120
+
+
+def test_the_distance_says_how_alike_pictures_must_be() -> None:
+    pair = [Record(images=[changed(scene(1))[0]]), Record(images=[changed(scene(1))[4]])]
+    differing = int((difference_hash(pair[0].images[0]) != difference_hash(pair[1].images[0])).sum())
+    assert differing > 0
+    assert image_groups(pair, differing) == [0, 0]
+    assert image_groups(pair, differing - 1) == [0, 1]
+    assert image_groups([*pair, pair[1]], 0) == [0, 1, 1]
+    with pytest.raises(TrainingError, match="distance is -1"):
+        image_groups(pair, -1)
+
+
+def test_records_with_a_picture_in_common_are_joined_in_chains() -> None:
+    one, two, three = (Image(array=np.asarray(scene(seed))) for seed in (1, 2, 3))
+    records = [Record("no picture"), Record(images=[one]), Record(images=[three]), Record(images=[one, two])]
+    assert image_groups([*records, Record(images=[two]), Record()]) == [0, 1, 2, 1, 1, 5]
+    assert image_groups([]) == image_groups([], 0) == []
+    assert joined(6, [[4, 2], [5, 0], [2, 5]]) == [0, 1, 0, 3, 0, 0]
+
+
+def test_more_pictures_than_a_block_are_all_compared() -> None:
+    started = time.process_time()
+    shown = [Image(array=np.random.default_rng(i).integers(0, 256, (16, 17), dtype=np.uint8)) for i in range(2_100)]
+    numbers = image_groups([Record(images=[one]) for one in [*shown, shown[0], shown[1_500]]])
+    assert numbers == [*range(2_100), 0, 1_500]
+    assert time.process_time() - started < 20  # 1 on a quiet machine
+
+
+def test_a_picture_that_cannot_be_decoded_names_its_record_and_no_path(tmp_path: Path) -> None:
+    path = tmp_path / f"{SECRET}.png"
+    path.write_bytes(b"no picture")
+    good = Record(images=[Image(array=np.asarray(scene(1)))])
+    for bad, told in (
+        (Record(id="r7", images=[path]), "record 'r7': not an image"),
+        (Record(images=[path]), "record 1"),
+    ):
+        with pytest.raises(TrainingError, match=told) as caught:
+            image_groups([good, bad])
+        assert SECRET not in str(caught.value)
+
+
+def test_a_split_keeps_the_same_picture_on_one_side_and_labels_of_images_in_proportion() -> None:
+    records = [
+        Record(id=f"{seed}-{i}", images=[Image(one.data or one.array, labels={"finding": [str(seed % 2)]})])
+        for seed in range(20)
+        for i, one in enumerate(changed(scene(seed))[:2])
+    ]
+    apart = split(records, 0.2, name="finding")
+    assert {r.id.split("-")[0] for r in apart[0]} & {r.id.split("-")[0] for r in apart[1]}  # else this tells nothing
+    train, dev = split(records, 0.2, groups=image_groups(records), name="finding")
+    assert {r.id.split("-")[0] for r in train}.isdisjoint(r.id.split("-")[0] for r in dev)
+    assert sorted(r.images[0].labels["finding"][0].name for r in dev) == ["0"] * 4 + ["1"] * 4
+    with pytest.raises(TrainingError, match="39 groups of 40 records"):
+        split(records, 0.2, groups=image_groups(records)[1:], name="finding")
+    with pytest.raises(TrainingError, match="40 records of 1 groups by group and text"):
+        split(records, 0.2, groups=[0] * 40, name="finding")
