@@ -29,7 +29,7 @@ def examples(lang: str) -> Iterator[tuple[str, str]]:
     """Give each text of the table with its label, `""` where nothing is to be found."""
     for row in read_table(lang, "identifiers"):
         for word in words_in(row["words"]):
-            yield row.get("label", ""), row["text"].replace("{}", word).replace(r"\n", "\n")
+            yield row.get("label", ""), row["text"].replace("{}", word).replace(r"\n", "\n").replace(r"\r", "\r")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -24,6 +24,8 @@ __all__ = ["PatternFinder"]
 _WORDS = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
 # What stands before a place that is inside of a word.
 _INSIDE = re.compile(r"[^\W\d_]['\-]?\Z")
+_LINE_END = re.compile(r"[ \t]*[\r\n]")
+_OF_THE_NET = frozenset({"EMAIL", "URL"})
 
 
 @dataclass(frozen=True)
@@ -159,17 +161,23 @@ def _plain_names(read: _Read) -> Iterator[tuple[int, int]]:
 
 
 def _crossing(found: Iterable[Found], text: str, others: Iterable[Found]) -> Iterator[Found]:
-    """Give what is found over joined lines where a line's end cut it, and nothing of its kind ended there."""
+    """Give what is found over joined lines where a line's end cut it, and nothing of its kind ended there.
+
+    Nor is it one where a word stands before an address of the net that begins a line: nothing tells them apart.
+    """
     least: dict[str, list[tuple[int, int]]] = {}
     for one in sorted(others, key=lambda one: -one.start):
-        ends = least.setdefault(one.label, [])
-        ends.append((-one.start, min(one.end, ends[-1][1]) if ends else one.end))
+        if one.label in _OF_THE_NET or _LINE_END.match(text, one.end):
+            ends = least.setdefault(one.label, [])
+            ends.append((-one.start, min(one.end, ends[-1][1]) if ends else one.end))
     for one in found:
         part = text[one.start : one.end]
         if "\n" in part or "\r" in part:
             ends = least.get(one.label, [])
             inside = bisect_right(ends, (-one.start, sys.maxsize)) - 1
-            if inside < 0 or ends[inside][1] > one.end:
+            # What ends where the joined one does ended at a line's end behind it, and hides no other.
+            last = one.end if one.label in _OF_THE_NET else one.end - 1
+            if inside < 0 or ends[inside][1] > last:
                 yield one
 
 

@@ -192,13 +192,17 @@ def test_an_ordinary_first_name_is_a_word_by_itself(text: str, names: list[str])
 
 
 def test_of_what_joined_lines_show_that_is_kept_which_a_line_end_cut() -> None:
-    text = "3/5/\n2024 x"
-    crossing = Found(0, 9, "DATE")
+    text = "3/5/ \n2024 x\n"
 
-    def kept(*others: Found) -> list[Found]:
-        return list(_crossing([crossing, Found(0, 4, "DATE")], text, others))
+    def kept(label: str, *others: tuple[int, int], of: str = "") -> list[tuple[int, int]]:
+        crossing = [Found(0, 10, label), Found(0, 4, label)]
+        return [(one.start, one.end) for one in _crossing(crossing, text, [Found(*at, of or label) for at in others])]
 
-    assert kept() == [crossing]
-    assert kept(Found(0, 4, "DATE")) == kept(Found(5, 9, "DATE")) == kept(Found(0, 9, "DATE")) == []
-    assert kept(Found(0, 4, "PHONE"), Found(5, 11, "DATE"), Found(10, 11, "DATE")) == [crossing]
-    assert kept(Found(3, 11, "DATE"), Found(2, 8, "DATE"), Found(5, 11, "DATE")) == []
+    for label in ("DATE", "EMAIL"):
+        assert kept(label) == [(0, 10)]
+        assert kept(label, (0, 4)) == kept(label, (3, 4), (11, 12)) == kept(label, (3, 4), (0, 12)) == []
+        assert kept(label, (0, 4), of="PHONE") == kept(label, (6, 12), (11, 12)) == [(0, 10)]
+    # What stands in a line says that a line's end cut nothing there, only where it is an address of the net.
+    assert kept("EMAIL", (6, 9)) == kept("EMAIL", (6, 10)) == kept("EMAIL", (2, 8), (5, 11)) == []
+    assert kept("DATE", (6, 9)) == kept("DATE", (6, 10)) == kept("DATE", (2, 8), (5, 11)) == [(0, 10)]
+    assert [*_crossing([Found(0, 12, "DATE")], text, [Found(11, 12, "DATE")])] == [Found(0, 12, "DATE")]
