@@ -82,7 +82,7 @@ def _weigh(
         words += _spans(record, of_paragraph, pieces)
         if len(words) > before:
             spans.append((words[before].start, words[-1].end))
-    return words, spans
+    return _apart(record, words), spans
 
 
 def _with_bag(
@@ -113,8 +113,26 @@ def _spans(record: Record, words: Words, pieces: NDArray[np.float64]) -> list[We
     return [WeightedSpan(start, end, record.text[start:end], weight) for start, end, weight in edges if start < end]
 
 
+def _apart(record: Record, words: Sequence[WeightedSpan]) -> list[WeightedSpan]:
+    """Make one of words that overlap in the raw text, as where an edit repeats what stood there."""
+    made: list[WeightedSpan] = []
+    for word in words:
+        if made and word.start < made[-1].end:
+            last = made.pop()
+            start, end = min(last.start, word.start), max(last.end, word.end)
+            word = WeightedSpan(start, end, record.text[start:end], last.weight + word.weight)
+        made.append(word)
+    return made
+
+
 def _sums(record: Record, words: Sequence[WeightedSpan], spans: Sequence[tuple[int, int]]) -> list[WeightedSpan]:
-    """Sum the weights of the words that start in each span."""
+    """Sum the weights of the words that start in each span; spans that overlap in the raw text are one."""
+    apart: list[tuple[int, int]] = []
+    for start, end in spans:
+        if apart and start < apart[-1][1]:
+            start, end = min(apart[-1][0], start), max(apart.pop()[1], end)
+        apart.append((start, end))
+    spans = apart
     starts = [word.start for word in words]
     sums = np.append(0.0, np.cumsum([word.weight for word in words]))
     edges = np.searchsorted(starts, np.array(spans, dtype=np.int64).reshape(-1, 2))

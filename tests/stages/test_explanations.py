@@ -19,7 +19,7 @@ from tiny import tiny_config, tiny_tokenizer
 from transformers import BertModel
 
 from clinnlp import FitConfig, Pipeline, Record, Sentence, Token
-from clinnlp.alignment import EditedText, replace
+from clinnlp.alignment import Edit, EditedText, replace
 from clinnlp.encoders.attribution import PieceAttribution
 from clinnlp.encoders.text import TextWindows
 from clinnlp.errors import ConfigError, MissingPackageError, RecordError
@@ -243,6 +243,15 @@ def test_offsets_are_exact_in_any_text_cleaned_and_cut_in_any_way(
         assert np.isfinite(one.weight)
     for spans in (found.words, found.sentences):
         assert all(before.end <= after.start for before, after in pairwise(spans))
+
+
+def test_what_an_edit_repeats_is_one_word_and_one_paragraph_of_the_raw_text(fitted: ReportClassifier) -> None:
+    record = Record("a")
+    record.cleaned = EditedText.of("a", [Edit(0, 1, "a\n\na")])
+    (found,) = fitted.explain(record, steps=1)
+    for spans in (found.words, found.sentences):
+        assert [(one.start, one.end) for one in spans] == [(0, 1)]
+    assert found.sentences[0].weight == pytest.approx(found.words[0].weight)
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\x00"])
