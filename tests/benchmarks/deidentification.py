@@ -38,8 +38,14 @@ KNOWN = {"patient": "Zebulon Quarrington", "phone": "312-867-5309", "mrn": "8841
 
 
 def pipeline(model: str) -> Pipeline:
-    """Give patterns alone, or a pipeline by name or folder."""
-    return Pipeline([Deidentifier()]) if model == "patterns" else clinnlp.load(model)
+    """Give patterns alone, or a pipeline by name or folder, with the threshold behind an @."""
+    if model == "patterns":
+        return Pipeline([Deidentifier()])
+    name, _, threshold = model.partition("@")
+    nlp = clinnlp.load(name)
+    if threshold:
+        cast("Deidentifier", nlp["deidentification"]).threshold = float(threshold)
+    return nlp
 
 
 def generated(seed: int, count: int) -> list[Record]:
@@ -227,7 +233,7 @@ def main() -> None:
     """Read the arguments and run one of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["measure", "planted", "speed"])
-    parser.add_argument("--models", nargs="+", default=["patterns", "deid-en"], help="patterns, or pipelines")
+    parser.add_argument("--models", nargs="+", default=["patterns", "deid-en"], help="patterns, or pipelines, also deid-en@0.8")
     parser.add_argument("--notes", type=int, default=150)
     parser.add_argument("--case", action="store_true")
     parser.add_argument("--broken", action="store_true")
