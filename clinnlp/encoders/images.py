@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinnlp.encoders.loading import quiet
-from clinnlp.errors import CheckpointError, ConfigError
+from clinnlp.errors import CheckpointError, ConfigError, ImageError
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from transformers import PretrainedConfig
 
+    from clinnlp.image import Image
+
 __all__ = [
+    "batches",
     "load_image_processor",
     "load_image_processor_dict",
     "model_inputs",
     "new_image_processor",
+    "read_images",
     "resize",
     "small_network",
 ]
@@ -136,3 +140,42 @@ def model_inputs(processor: Any, resized: Sequence[NDArray[np.uint8]]) -> torch.
     done = {name: False for name in ("do_resize", "do_center_crop", "do_pad") if getattr(processor, name, None)}
     made = processor(images=list(resized), return_tensors="np", input_data_format="channels_first", **done)
     return torch.from_numpy(np.ascontiguousarray(made["pixel_values"], dtype=np.float32))
+
+
+def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.uint8]]:
+    """Decode pictures one by one, and bring each to the size that a processor says.
+
+    Parameters
+    ----------
+    images : sequence of Image
+    processor : image processor of transformers
+
+    Yields
+    ------
+    ndarray of uint8, shape (3, height, width)
+
+    Raises
+    ------
+    ImageError
+        If one cannot be decoded; the message says which.
+    """
+    for number, image in enumerate(images):
+        try:
+            pixels = image.view()
+        except ImageError as error:
+            raise ImageError(f"image {number}: {error}") from None
+        yield resize(processor, pixels)
+
+
+def batches(
+    items: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]], size: int
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Group pictures; where shapes differ, as a processor may keep proportions, one shape to a group."""
+    group: list[NDArray[np.uint8]] = []
+    for item in items:
+        if group and (len(group) == size or item.shape != group[0].shape):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

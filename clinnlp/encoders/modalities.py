@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from clinnlp.encoders.fusion import image_features, image_width
-from clinnlp.encoders.images import model_inputs
+from clinnlp.encoders.images import batches, model_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,8 +69,6 @@ def image_vectors(network: Any, processor: Any, pictures: Sequence[Sequence[NDAr
     pictures : sequence of sequence of ndarray of uint8, shape (3, height, width)
         As the processor resizes them; none of a record without images.
     """
-    from clinnlp.stages.images import batches
-
     network.eval()
     device = next(network.parameters()).device
     owners = np.array([i for i, some in enumerate(pictures) for _ in some], dtype=np.int64)

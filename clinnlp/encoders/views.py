@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ from clinnlp.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["VIEWS", "Views", "check_views"]
+__all__ = ["VIEWS", "Views", "check_views", "views_of"]
+
+_OF_EACH = 2
 
 VIEWS = MappingProxyType(
     {
@@ -113,3 +115,14 @@ def _transforms(names: Sequence[str], size: tuple[int, int]) -> Any:
             )
         )
     return monai.Compose([*made, *(ways[name]() for name in names if name not in _GEOMETRY)])
+
+
+def views_of(
+    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> Iterator[Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]]:
+    """Give the pictures as they are, and in two views of each name."""
+    yield pictures
+    for name in names:
+        made = Views([name])
+        for seed in range(_OF_EACH):
+            yield (made(picture, seed) for picture in pictures)

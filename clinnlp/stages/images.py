@@ -21,10 +21,17 @@ from clinnlp.encoders.heads import (
     rank,
     read_head,
 )
-from clinnlp.encoders.images import load_image_processor, model_inputs, new_image_processor, resize, small_network
+from clinnlp.encoders.images import (
+    batches,
+    load_image_processor,
+    model_inputs,
+    new_image_processor,
+    read_images,
+    small_network,
+)
 from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pick_device
-from clinnlp.encoders.views import Views, check_views
-from clinnlp.errors import CheckpointError, ConfigError, ImageError
+from clinnlp.encoders.views import check_views, views_of
+from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.image import Image
 from clinnlp.record import Record
 from clinnlp.stages._ensemble import refuse_ensemble
@@ -41,9 +48,7 @@ if TYPE_CHECKING:
     from clinnlp.training.scores import Scores
     from clinnlp.training.task import HeadTask
 
-__all__ = ["ImageClassifier", "batches", "read_images"]
-
-_VIEWS_OF_EACH = 2
+__all__ = ["ImageClassifier"]
 
 
 class ImageClassifier(LearningStage):
@@ -285,17 +290,7 @@ class ImageClassifier(LearningStage):
             record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
 
     def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
-        """Bring pictures one by one to the size that the network reads: cleaned ones, or raw ones, decoded.
-
-        Yields
-        ------
-        ndarray of uint8, shape (3, height, width)
-
-        Raises
-        ------
-        ImageError
-            If one cannot be decoded.
-        """
+        """Bring pictures one by one to the size that the network reads; see `clinnlp.encoders.images.read_images`."""
         return read_images(images, self.processor)
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -306,7 +301,7 @@ class ImageClassifier(LearningStage):
         scores = [
             probabilities(one.logits(view), multi_label=False)
             for one in (self, *self.members)
-            for view in _views(pictures, one.views)
+            for view in views_of(pictures, one.views)
         ]
         return np.mean(scores, axis=0)  # type: ignore[no-any-return]
 
@@ -347,25 +342,10 @@ class ImageClassifier(LearningStage):
         """
         if label is not None and label not in self.labels:
             raise ConfigError(f"stage {self.name!r} has no label {label!r}: its labels are {', '.join(self.labels)}")
+        from clinnlp.stages._heat_maps import heat_map
+
         given = [records] if isinstance(records, Record) else records
-        return [[self._heat_map(record, i, label) for i in range(len(record.images))] for record in given]
-
-    def _heat_map(self, record: Record, number: int, label: str | None) -> HeatMap:
-        from clinnlp.encoders.heat_maps import class_activation, to_original
-        from clinnlp.explanation import HeatMap
-
-        image = record.images[number]
-        (read,) = self.read([image])
-        (scores,) = self.predict([read])
-        chosen = int(scores.argmax()) if label is None else self.labels.index(label)
-        inputs = model_inputs(self.processor, [read]).to(self.model.device)
-        values, _ = class_activation(self.model, inputs, chosen)
-        height, width, _ = image.view().shape
-        values = to_original(values, self.processor, height, width, (read.shape[1], read.shape[2]))
-        if image.cleaned is not None:
-            values = image.cleaned.map_to_original(values)
-        pixels = image.pixels()
-        return HeatMap(record.id, number, self.labels[chosen], float(scores[chosen]), values, pixels, "LayerCAM")
+        return [[heat_map(self, record, i, label) for i in range(len(record.images))] for record in given]
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of a batch of pixels."""
@@ -412,38 +392,3 @@ class ImageClassifier(LearningStage):
         card = stage_card(self, Path(folder), dtype)
         setattr(self.model.config, LABEL_SET, self.name)
         return save_checkpoint(self.model, self.processor, folder, dtype, card=card)
-
-
-def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.uint8]]:
-    """Decode pictures one by one, and bring each to the size that a processor says; see `ImageClassifier.read`."""
-    for number, image in enumerate(images):
-        try:
-            pixels = image.view()
-        except ImageError as error:
-            raise ImageError(f"image {number}: {error}") from None
-        yield resize(processor, pixels)
-
-
-def _views(
-    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
-) -> Iterator[Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]]:
-    """Give the pictures as they are, and in two views of each name."""
-    yield pictures
-    for name in names:
-        made = Views([name])
-        for seed in range(_VIEWS_OF_EACH):
-            yield (made(picture, seed) for picture in pictures)
-
-
-def batches(
-    items: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]], size: int
-) -> Iterator[list[NDArray[np.uint8]]]:
-    """Group pictures; where shapes differ, as a processor may keep proportions, one shape to a group."""
-    group: list[NDArray[np.uint8]] = []
-    for item in items:
-        if group and (len(group) == size or item.shape != group[0].shape):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group

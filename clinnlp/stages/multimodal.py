@@ -11,7 +11,7 @@ import numpy as np
 
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import probabilities, rank
-from clinnlp.encoders.images import load_image_processor_dict
+from clinnlp.encoders.images import load_image_processor_dict, read_images
 from clinnlp.encoders.variables import encode_variables, variables_from
 from clinnlp.errors import ConfigError
 from clinnlp.record import Record
@@ -145,38 +145,6 @@ class MultimodalClassifier(LabellingStage):
         self._plan: dict[str, Any] | None = None
         self._processor: Any = None
 
-    @classmethod
-    def from_base(
-        cls,
-        base: str | Path | TextEncoder,
-        labels: Sequence[str],
-        name: str | None = None,
-        multi_label: bool = False,
-        **options: Any,
-    ) -> Self:
-        """Put a new head for `labels` on the text encoder of `base`, to be fitted.
-
-        Parameters
-        ----------
-        base : str, Path or TextEncoder
-            Shipped pipeline's name, folder, installed package or Hub id; or the `encoder` of another stage, with
-            which it is shared then.
-        labels : sequence of str
-            What a record can be.
-        name : str, optional
-            Name of the label set.
-        multi_label : bool
-            Whether a record may have any number of labels.
-        **options
-            As for the class: `images`, `metadata` and `fusion` above all.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such base.
-        """
-        return super().from_base(base, labels, name, multi_label, **options)
-
     @property
     def images(self) -> ImageClassifier | bool:
         """Of a new head: the image classifier that it was given, or whether it has a network of its own."""
@@ -245,9 +213,8 @@ class MultimodalClassifier(LabellingStage):
         """
         from clinnlp.encoders.modalities import Modalities, course_vectors, image_vectors
 
-        means, empty = self._pooled([record.view.text for record in records], self.head.config.hidden_size)
-        lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        vectors = {"text": (means / lengths).astype(np.float32)}
+        texts, empty = self._vectors([record.view.text for record in records])
+        vectors = {"text": texts.astype(np.float32)}
         present = [~empty]
         if self.head.images is not None:
             vectors["images"] = image_vectors(self.head.images, self.processor, self.pictures(records))
@@ -263,8 +230,6 @@ class MultimodalClassifier(LabellingStage):
 
     def pictures(self, records: Sequence[Record]) -> list[list[NDArray[np.uint8]]]:
         """Give the images of records as the image network reads them, each of shape (3, height, width)."""
-        from clinnlp.stages.images import read_images
-
         return [list(read_images(record.images, self.processor)) for record in records]
 
     def courses(self, records: Sequence[Record]) -> list[Course]:
@@ -275,13 +240,11 @@ class MultimodalClassifier(LabellingStage):
         assert self.events is not None
         given = [events_of(record, self.events) for record in records]
         texts = list(dict.fromkeys(event.text for events in given for event in events))
-        width = self.head.config.hidden_size
-        means, _ = self._pooled(texts, width)
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        rows = {text: row.astype(np.float32) for text, row in zip(texts, means, strict=True)}
+        vectors, _ = self._vectors(texts)
+        places = {text: i for i, text in enumerate(texts)}
         return [
             Course(
-                np.array([rows[event.text] for event in events], dtype=np.float32).reshape(-1, width),
+                vectors[[places[event.text] for event in events]].astype(np.float32),
                 [-1 if event.days is None else event.days for event in events],
             )
             for events in given
@@ -310,11 +273,11 @@ class MultimodalClassifier(LabellingStage):
             Of each modality in what all add to the logit of the best label, against the mean of the labels'; they sum
             up to 1, and are 0 of what the record does not have.
         """
-        found = self.read(records)
-        return self.judged(found)
+        found = [one.judged(one.read(records)) for one in (self, *self.members)]
+        return np.mean([scores for scores, _ in found], axis=0), np.mean([shares for _, shares in found], axis=0)
 
     def judged(self, found: Modalities) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give what `predict` gives, of vectors."""
+        """Give what `predict` gives, of vectors and by this stage alone."""
         logits, parts = self.fused(found)
         scores = probabilities(logits, self.multi_label)
         scores[~found.present.any(axis=1)] = 0
@@ -373,9 +336,8 @@ class MultimodalClassifier(LabellingStage):
         """Give the settings of a `fit` without any."""
         from clinnlp.training.config import FitConfig
 
-        if (
-            self._is_new and self._images is True
-        ):  # the network of images learns at the first rate, the rest at the other
+        if self._is_new and self._images is True:
+            # The network of images learns at the first rate, the rest at the other.
             return FitConfig(epochs=30, learning_rate=3e-4, head_learning_rate=2e-3)
         return FitConfig(epochs=60, learning_rate=2e-3, weight_decay=0.05)
 

@@ -60,8 +60,7 @@ class VectorClassifier(ReportClassifier):
         empty : ndarray of bool, shape (texts,)
             Which texts have no word.
         """
-        means, empty = self._pooled(texts, self.head.config.hidden_size)
-        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), empty
+        return self._vectors(texts)
 
     def _head_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the logits of the vector of each text."""

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from clinnlp.encoders.fusion import LastLayer, image_features
-from clinnlp.encoders.images import model_inputs
+from clinnlp.encoders.images import batches, model_inputs
 from clinnlp.encoders.views import Views, check_views
 from clinnlp.errors import ConfigError, ImageError, TrainingError
 from clinnlp.image import Image
 from clinnlp.record import Record
-from clinnlp.stages.images import batches
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_name, gold_names, refuse_single_class, targets

@@ -233,7 +233,9 @@ def main() -> None:
     """Read the arguments and run one of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["measure", "planted", "speed"])
-    parser.add_argument("--models", nargs="+", default=["patterns", "deid-en"], help="patterns, or pipelines, also deid-en@0.8")
+    parser.add_argument(
+        "--models", nargs="+", default=["patterns", "deid-en"], help="patterns, or pipelines, also deid-en@0.8"
+    )
     parser.add_argument("--notes", type=int, default=150)
     parser.add_argument("--case", action="store_true")
     parser.add_argument("--broken", action="store_true")

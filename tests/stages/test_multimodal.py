@@ -149,6 +149,16 @@ def test_several_labels_a_record(base: Path) -> None:
     assert stage.evaluate(relabelled(2, 40))["macro_f1"] > 0.9
 
 
+def test_of_an_ensemble_probabilities_and_shares_are_the_mean(base: Path, fitted: MultimodalClassifier) -> None:
+    other = MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["age", "sex"], image_size=16)
+    other.fit(cases(60, 11), config=FitConfig(epochs=2, seed=5))
+    records = cases(4, 12)
+    both = MultimodalClassifier.ensemble([fitted, other])
+    for found, one, two in zip(both.predict(records), fitted.predict(records), other.predict(records), strict=True):
+        assert np.allclose(found, (one + two) / 2, atol=1e-6)
+        assert not np.allclose(one, two, atol=1e-3)
+
+
 def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: MultimodalClassifier) -> None:
     records = cases(3, 9)
     records[1].images = [Image(data=b"no picture")]
