@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
         ("docs/assertion.md", 5, ["out/assertion/head.safetensors"]),
         ("docs/deidentification.md", 4, ["out/deid/pipeline.yaml"]),
         ("docs/corpora.md", 4, ["scans.csv"]),
-        ("docs/images.md", 4, ["out/films/pipeline.yaml"]),
+        ("docs/images.md", 5, ["out/films/pipeline.yaml", "out/heat.png"]),
         ("docs/topics.md", 3, ["out/topics.png", "out/over-time/topics/head.safetensors"]),
     ],
 )

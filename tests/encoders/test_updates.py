@@ -14,6 +14,7 @@ import clinnlp
 from clinnlp import Entity, FitConfig, Pipeline, Record
 from clinnlp.encoders.checkpoints import UPDATE_FILE
 from clinnlp.encoders.updates import apply_update, save_update
+from clinnlp.engines.identity import differences, pipeline_identity
 from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.saving import save_pipeline
 from clinnlp.stages import EntityExtractor, ReportClassifier
@@ -71,7 +72,11 @@ def test_what_is_no_low_rank_update_is_not_saved_as_one(base: Path, tmp_path: Pa
 
 def test_a_run_with_another_update_is_another_run(base: Path, tmp_path: Path) -> None:
     folder = save_pipeline(Pipeline([fitted(base)]), tmp_path / "drugs", encoder_of="base", as_update=True)
-    assert str(folder / "update") in clinnlp.load(folder)["entities"].weight_folders  # type: ignore[attr-defined]
+    before = pipeline_identity(clinnlp.load(folder))
+    assert differences(before, pipeline_identity(clinnlp.load(folder))) == []
+    file = folder / "update" / UPDATE_FILE
+    save_file({name: 2 * tensor for name, tensor in load_file(file).items()}, file)
+    assert differences(before, pipeline_identity(clinnlp.load(folder))) != []
 
 
 def test_a_missing_damaged_or_foreign_update_is_told_in_one_line(base: Path, tmp_path: Path) -> None:
