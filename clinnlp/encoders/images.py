@@ -139,7 +139,9 @@ def model_inputs(processor: Any, resized: Sequence[NDArray[np.uint8]]) -> torch.
 
     done = {name: False for name in ("do_resize", "do_center_crop", "do_pad") if getattr(processor, name, None)}
     made = processor(images=list(resized), return_tensors="np", input_data_format="channels_first", **done)
-    return torch.from_numpy(np.ascontiguousarray(made["pixel_values"], dtype=np.float32))
+    pixels = torch.from_numpy(np.asarray(made["pixel_values"], dtype=np.float32))
+    # Convolutions are a fifth faster where the channels of a pixel lie together, trained or not.
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def read_images(images: Sequence[Image], processor: Any) -> Iterator[NDArray[np.uint8]]:
