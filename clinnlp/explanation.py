@@ -1,4 +1,4 @@
-"""Why a report or a picture got its label: words and sentences with raw offsets, and heat maps."""
+"""Why a report, a picture or a whole record got its label: spans with raw offsets, heat maps, and findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Explanation", "HeatMap", "WeightedSpan"]
+    from clinnlp.record import Label
+
+__all__ = ["Explanation", "Finding", "FusedExplanation", "HeatMap", "WeightedSpan"]
 
 
 @dataclass(slots=True)
@@ -156,3 +158,80 @@ class HeatMap:
         with replace_file(Path(path)) as new:
             Pictures.fromarray(self.overlay(strength)).save(new, format="PNG")
         return Path(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a record has, and what it weighs in a label: above 0 it speaks for it, below 0 against it.
+
+    Parameters
+    ----------
+    modality : str
+        "text", "images", "metadata" or "course".
+    weight : float
+        By how much the label's logit falls where this is left out and all else stays.
+    name : str
+        The variable of the metadata, or `""`.
+    text : str
+        The passage of the text, the value of the variable or the event; `""` of a picture.
+    start, end : int or None
+        Where a passage stands in the raw text.
+    image : int or None
+        Number of a picture in its record.
+    """
+
+    modality: str
+    weight: float
+    name: str = ""
+    text: str = ""
+    start: int | None = None
+    end: int | None = None
+    image: int | None = None
+
+
+@dataclass(slots=True, repr=False)
+class FusedExplanation:
+    """What speaks for and against a label that was found from text, images, metadata and course together.
+
+    Parameters
+    ----------
+    record_id : str
+    label : str
+        `""` for a record without anything to read, where none was asked for.
+    probability : float
+        Of that label, between 0 and 1.
+    modalities : list of Label
+        What carried the label: each modality with its share; largest first.
+    findings : list of Finding
+        Those that speak most for the label first.
+    heat_maps : list of HeatMap
+        One a picture.
+    method : str
+    """
+
+    record_id: str
+    label: str
+    probability: float
+    modalities: list[Label] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    heat_maps: list[HeatMap] = field(default_factory=list)
+    method: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"FusedExplanation(record_id={self.record_id!r}, label={self.label!r}, probability={self.probability:.3f},"
+            f" {len(self.findings)} findings)"
+        )
+
+    def speaking_for(self, n: int = 10) -> list[Finding]:
+        """Give the `n` findings that speak most for the label, heaviest first."""
+        return [one for one in self.findings if one.weight > 0][:n]
+
+    def speaking_against(self, n: int = 10) -> list[Finding]:
+        """Give the `n` findings that speak most against the label, heaviest first."""
+        return [one for one in reversed(self.findings) if one.weight < 0][:n]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all but the heat maps as plain dictionaries, lists, texts and numbers that JSON can hold."""
+        names = ("record_id", "label", "probability", "modalities", "findings", "method")
+        return {name: to_plain(getattr(self, name)) for name in names}

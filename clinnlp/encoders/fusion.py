@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers.modeling_outputs import TokenClassifierOutput
+from transformers.modeling_outputs import ImageClassifierOutput, TokenClassifierOutput
 
 from clinnlp.encoders.courses import CourseEncoder
 from clinnlp.encoders.own_heads import LabelledVectorHead
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FUSION",
+    "FusedPictures",
     "Fusion",
     "FusionHead",
     "FusionWithParts",
@@ -82,7 +84,7 @@ class Fusion(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], labels: int, way: str = "late", width: int = 64) -> None:
         super().__init__()
-        self.modalities, self.way = list(widths), way
+        self.modalities, self.widths, self.way = list(widths), dict(widths), way
         self.norms = nn.ModuleList(Standard(n) for n in widths.values())
         self.dense = nn.ModuleList(nn.Linear(n, width) for n in widths.values())
         self.gates = nn.ModuleList(nn.Linear(width, 1) for _ in widths) if way == "gated" else None
@@ -183,6 +185,36 @@ class FusionWithParts(nn.Module):
         return self.fusion.classifier
 
 
+class FusedPictures(nn.Module):
+    """The labels of a fusion by a picture alone, as an image classifier gives them, for its heat map.
+
+    Parameters
+    ----------
+    images : PreTrainedModel
+        Image classifier.
+    fusion : Fusion
+    """
+
+    def __init__(self, images: Any, fusion: Fusion) -> None:
+        super().__init__()
+        self.images, self.fusion = images, fusion
+
+    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool = False) -> ImageClassifierOutput:
+        """Give the logits, shape (pictures, labels), and the network's feature maps."""
+        read: list[torch.Tensor] = []
+        with _last_layer_read(self.images, read):
+            found = self.images(pixel_values=pixel_values, output_hidden_states=output_hidden_states)
+        vector = read[-1].flatten(1)
+        vectors = {
+            name: vector if name == "images" else vector.new_zeros(len(vector), width)
+            for name, width in self.fusion.widths.items()
+        }
+        there = [name == "images" for name in self.fusion.modalities]
+        present = torch.tensor([there] * len(vector), device=vector.device)
+        logits, _ = self.fusion.parts(present, **vectors)
+        return ImageClassifierOutput(logits=logits, hidden_states=found.hidden_states)
+
+
 class LastLayer(nn.Module):
     """The last layer of an image classifier, on what it reads: it is fitted alone where the network is frozen.
 
@@ -267,12 +299,19 @@ def image_width(network: Any) -> int:
 def image_features(network: Any, pixels: torch.Tensor) -> torch.Tensor:
     """Give what the last layer of an image classifier reads, shape (pictures, width)."""
     read: list[torch.Tensor] = []
+    with _last_layer_read(network, read):
+        network(pixel_values=pixels)
+    return read[-1].flatten(1)
+
+
+@contextmanager
+def _last_layer_read(network: Any, read: list[torch.Tensor]) -> Iterator[None]:
+    """Append what the last layer is given while the network runs."""
     hook = _last_layer(network).register_forward_pre_hook(lambda _, given: read.append(given[0]))
     try:
-        network(pixel_values=pixels)
+        yield
     finally:
         hook.remove()
-    return read[-1].flatten(1)
 
 
 def _last_layer(network: Any) -> Any:

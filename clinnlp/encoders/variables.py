@@ -51,9 +51,13 @@ class Variable:
         """How many numbers it becomes."""
         return len(self.categories) or 2
 
+    def read(self, record: Record) -> list[Any]:
+        """Give what a record has of it, without what is missing."""
+        return _items(record, self.name)
+
     def encode(self, record: Record) -> list[float]:
         """Give its numbers for a record."""
-        items = _items(record, self.name)
+        items = self.read(record)
         if self.categories:
             found = {str(item) for item in items}
             return [float(category in found) for category in self.categories]

@@ -228,7 +228,7 @@ class EncoderStage(LearningStage):
         pooled[~empty] /= weights[~empty, None]
         return pooled, empty
 
-    def _vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def text_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give what `_pooled` gives of a head that passes states on, brought to length 1, and which have no word."""
         means, empty = self._pooled(texts, self.head.config.hidden_size)
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), empty

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from clinnlp.encoders.fusion import FusionHead
     from clinnlp.encoders.modalities import Course, Modalities
+    from clinnlp.explanation import FusedExplanation
     from clinnlp.stage import Stage
     from clinnlp.training.config import FitConfig
     from clinnlp.training.fit import FitReport, Gold
@@ -213,7 +214,7 @@ class MultimodalClassifier(LabellingStage):
         """
         from clinnlp.encoders.modalities import Modalities, course_vectors, image_vectors
 
-        texts, empty = self._vectors([record.view.text for record in records])
+        texts, empty = self.text_vectors([record.view.text for record in records])
         vectors = {"text": texts.astype(np.float32)}
         present = [~empty]
         if self.head.images is not None:
@@ -240,7 +241,7 @@ class MultimodalClassifier(LabellingStage):
         assert self.events is not None
         given = [events_of(record, self.events) for record in records]
         texts = list(dict.fromkeys(event.text for events in given for event in events))
-        vectors, _ = self._vectors(texts)
+        vectors, _ = self.text_vectors(texts)
         places = {text: i for i, text in enumerate(texts)}
         return [
             Course(
@@ -287,6 +288,37 @@ class MultimodalClassifier(LabellingStage):
         total = added.sum(axis=1, keepdims=True)
         even = found.present / np.maximum(found.present.sum(axis=1, keepdims=True), 1)
         return scores, np.where(total > 0, added / np.maximum(total, 1e-12), even)
+
+    def explain(self, records: Record | Sequence[Record], label: str | None = None) -> list[FusedExplanation]:
+        """Tell what in a record speaks for a label and what against it.
+
+        Each sentence, picture, variable and event is left out once, and weighs as much as the label's logit falls by
+        it: the logit itself where a record may have several labels, else against the mean of all. What two of them say
+        alike weighs little in each. Where there are no sentences, lines are left out; of more than 48, neighbours
+        are left out together, and of a course the last 48 events are told apart.
+
+        Parameters
+        ----------
+        records : Record, or a sequence of them
+            As they come out of the stages before this one; nothing is written into them.
+        label : str, optional
+            By default the one that is most probable, of each record.
+
+        Returns
+        -------
+        list of FusedExplanation
+            One a record, with a heat map of each picture; of an ensemble that of the first.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such label.
+        ImageError
+            If a picture cannot be decoded.
+        """
+        from clinnlp.stages._findings import explain_fused
+
+        return explain_fused(self, [records] if isinstance(records, Record) else records, label)
 
     def process(self, records: Sequence[Record]) -> None:
         """Classify a batch of records, in place."""

@@ -60,7 +60,7 @@ class VectorClassifier(ReportClassifier):
         empty : ndarray of bool, shape (texts,)
             Which texts have no word.
         """
-        return self._vectors(texts)
+        return self.text_vectors(texts)
 
     def _head_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Give the logits of the vector of each text."""

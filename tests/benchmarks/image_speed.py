@@ -3,10 +3,10 @@
     python tests/benchmarks/image_speed.py --pictures 2000 --size 224
     python tests/benchmarks/image_speed.py --memory --pictures 10000
 
-The pictures are synthetic ultrasounds, written as PNG files of 256 by 256 pixels, each read as often as it takes. "Bare"
-is Pillow's decoder and the network on pictures that have their size already, in batches as large as the stage's; with
-"resized" Pillow brings them to the size, as the stage has to. Turns of both take their turn, so that a machine that
-slows down slows both.
+The pictures are synthetic ultrasounds, written as PNG files of 256 by 256 pixels, each read as often as it takes.
+"Bare" is Pillow's decoder and the network on pictures that have their size already, in batches as large as the stage's;
+with "resized" Pillow brings them to the size, as the stage has to. All ways take turns, so that a machine that slows
+down slows each.
 """
 
 from __future__ import annotations

@@ -159,6 +159,77 @@ def test_of_an_ensemble_probabilities_and_shares_are_the_mean(base: Path, fitted
         assert not np.allclose(one, two, atol=1e-3)
 
 
+def test_what_speaks_for_a_label_is_found_in_sentence_picture_and_variable(fitted: MultimodalClassifier) -> None:
+    record = next(one for one in cases(20, 13) if one.labels["kind"][0].name == "both")
+    text = "was felt.\n\n  the node is palpable"
+    record = Record(text, "two lines", images=record.images, metadata={"age": 51, "sex": None})
+    (found,) = fitted.explain(record)
+    assert (found.record_id, found.label) == ("two lines", "both")
+    assert found.probability == pytest.approx(fitted(record.copy()).labels["kind"][0].score, abs=1e-6)
+    assert [one.name for one in found.modalities] == [
+        one.name for one in fitted(record.copy()).labels["kind.modalities"]
+    ]
+    assert {(one.modality, one.name) for one in found.findings} == {("text", ""), ("images", ""), ("metadata", "age")}
+    weights = {(one.modality, one.text): one.weight for one in found.findings}
+    assert weights["text", "the node is palpable"] > weights["text", "was felt."]
+    assert weights["images", ""] > 1 > abs(weights["metadata", "51"])
+    assert [one.weight for one in found.findings] == sorted((one.weight for one in found.findings), reverse=True)
+    for one in found.findings:
+        assert one.start is None or record.text[one.start : one.end] == one.text
+    (other,) = fitted.explain(record, "text")  # which a bright picture speaks against
+    against = other.speaking_against()
+    assert "images" in [one.modality for one in against]
+    assert [one.weight for one in against] == sorted(one.weight for one in against)
+    assert found.speaking_for(1)[0].weight == max(one.weight for one in found.findings)
+    assert record.labels == {}
+
+
+def test_a_weight_is_how_far_the_logit_falls_without_it(fitted: MultimodalClassifier) -> None:
+    record = cases(1, 14)[0]
+    (found,) = fitted.explain(record, "both")
+
+    def logit(given: Record) -> float:
+        logits, _ = fitted.fused(fitted.read([given]))
+        return float(logits[0, LABELS.index("both")] - logits[0].mean())
+
+    bare = {
+        "images": Record(record.text, metadata=record.metadata),
+        "text": Record("", images=record.images, metadata=record.metadata),
+        "age": Record(record.text, images=record.images, metadata={"sex": record.metadata["sex"]}),
+        "sex": Record(record.text, images=record.images, metadata={"age": record.metadata["age"]}),
+    }
+    assert len(found.findings) == 4
+    for one in found.findings:
+        rest = bare[one.name or one.modality]
+        assert one.weight == pytest.approx(logit(record) - logit(rest), abs=1e-4)
+
+
+def test_the_heat_map_of_the_fused_answer_lies_where_the_picture_shows_it(fitted: MultimodalClassifier) -> None:
+    record = next(one for one in cases(20, 15) if one.labels["kind"][0].name == "image")
+    (found,) = fitted.explain(record)
+    (heat,) = found.heat_maps
+    row, column = heat.peak()
+    assert 2 <= row < 12
+    assert 2 <= column < 12
+    assert heat.values.shape == (16, 16)
+
+
+def test_explaining_what_cannot_be_is_refused_and_nothing_has_no_findings(fitted: MultimodalClassifier) -> None:
+    with pytest.raises(ConfigError, match="has no label 'mass': its labels are neither, text"):
+        fitted.explain(cases(1, 16), "mass")
+    (found,) = fitted.explain(Record(""))
+    assert (found.label, found.probability, found.findings, found.heat_maps) == ("", 0.0, [], [])
+
+
+def test_sentences_of_a_long_note_are_left_out_some_together(fitted: MultimodalClassifier) -> None:
+    record = Record("\n".join(["the node is palpable"] * 100), "long")
+    (found,) = fitted.explain(record)
+    assert len(found.findings) == 34
+    spans = sorted((one.start, one.end) for one in found.findings)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(record.text)
+
+
 def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: MultimodalClassifier) -> None:
     records = cases(3, 9)
     records[1].images = [Image(data=b"no picture")]
@@ -234,6 +305,9 @@ def test_what_happened_and_when_is_read_in_order_of_time(base: Path, tmp_path: P
     assert stage.evaluate(course(2, 40))["accuracy"] > 0.9
     record = stage(course(3, 1)[0])
     assert [label.name for label in record.labels["risk.modalities"]] == ["course"]
+    (found,) = stage.explain(course(3, 1)[0], "gout")
+    assert [one.text for one in found.findings] in (["fever", "the cough"], ["the cough", "fever"])
+    assert max(found.findings, key=lambda one: abs(one.weight)).text == "fever"
     loaded = MultimodalClassifier.from_pretrained(stage.save(tmp_path / "risk"))
     assert (loaded.events, loaded.modalities) == ("past", ["text", "course"])
     again = loaded(course(3, 1)[0]).labels["risk"][0]
