@@ -150,6 +150,7 @@ class _Example:
         from clinnlp.engines.release import deidentified, without_annotations
         from clinnlp.formats import html
         from clinnlp.formats.sources import open_source
+        from clinnlp.stages import MultimodalClassifier
 
         if self.record is None and source != "-":  # all parts were finished before
             columns = settings.columns
@@ -159,7 +160,12 @@ class _Example:
                 self.look(record)
         if self.record is None:
             raise PipelineError("there is no note to write a page of: the input is empty, or cannot be read again")
-        html.write(deidentified(self.record) if settings.text == "deidentified" else self.record, path)
+        if settings.text == "deidentified":
+            html.write(deidentified(self.record), path)
+        else:
+            fusions = [one for one in nlp.stages.values() if isinstance(one, MultimodalClassifier)]
+            read = [one for one in fusions if self.record.labels.get(one.name)]  # not where the record failed
+            html.write(self.record, path, explanations=[why for one in read for why in one.explain(self.record)])
 
 
 @app.command()

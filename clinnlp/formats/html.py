@@ -1,4 +1,4 @@
-"""One record as an HTML page with its entities highlighted, by spaCy's displaCy."""
+"""One record as an HTML page: its note with entities highlighted, by spaCy's displaCy, its labels and its pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from clinnlp.atomic import replace_file
+from clinnlp.explanation import FusedExplanation
+from clinnlp.formats import _record_html
 from clinnlp.formats.brat import longest
 from clinnlp.record import Entity, Record
 
@@ -54,15 +56,32 @@ _STYLE = """<style>
   .clinnlp { max-width: 60rem; margin: 3rem auto; border-collapse: collapse; font-size: 0.9rem }
   .clinnlp caption { text-align: left; padding: 0.5rem 0; font-weight: bold }
   .clinnlp td, .clinnlp th { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0 }
+  .answer { max-width: 60rem; margin: 1rem auto; font-size: 1.3rem }
+  .bar { height: 0.8rem; background: #0072b2 }
+  .picture { max-width: 60rem; margin: 1rem auto }
+  .picture img { width: 45%; margin-right: 1rem; image-rendering: pixelated }
+  .caution { max-width: 60rem; margin: 2rem auto; font-size: 0.8rem; color: #555 }
   .clinnlp mark { padding: 0.1em 0.4em; border-radius: 0.35em }
 </style>
 """
 
 
-def to_html(record: Record, title: str | None = None, colors: Mapping[str, str] | None = None) -> str:
-    """Give a page of a record's raw text with its entities highlighted.
+_CAUTION = (
+    '<p class="caution">Found by a model, which can be wrong: no diagnosis, and no medical device. Weights say what the'
+    " model went by, not what is true.</p>\n"
+)
 
-    Of entities that overlap, the longest is highlighted and the others stand in a table below the note.
+
+def to_html(
+    record: Record,
+    title: str | None = None,
+    colors: Mapping[str, str] | None = None,
+    explanations: Sequence[FusedExplanation] = (),
+) -> str:
+    """Give a page of a record: its raw text with entities highlighted, its labels, and its pictures, in the page.
+
+    Of entities that overlap, the longest is highlighted and the others stand in a table below the note. A picture that
+    cannot be decoded is told as such.
 
     Parameters
     ----------
@@ -71,6 +90,9 @@ def to_html(record: Record, title: str | None = None, colors: Mapping[str, str] 
         By default the record's id.
     colors : mapping of str to str, optional
         Label -> CSS colour, beside `COLORS`.
+    explanations : sequence of FusedExplanation
+        What `MultimodalClassifier.explain` gave for the record: the page begins with the answer and what carried it,
+        and the findings that speak for it and against it; beside each picture stands where the label was seen.
     """
     shown = longest(entity for entity in record.entities if entity.start < entity.end)
     chosen = {id(entity) for entity in shown}
@@ -79,7 +101,15 @@ def to_html(record: Record, title: str | None = None, colors: Mapping[str, str] 
         {"start": e.start, "end": e.end, "label": _described(e), "params": {"bg": _color(e.label, colors)}}
         for e in shown
     ]
-    return render_page(record.text, spans, record.id if title is None else title, _MARK, below=_table(others, colors))
+    maps = [heat for one in reversed(explanations) for heat in one.heat_maps]  # of several the first one's are shown
+    above = [
+        _record_html.answers(explanations),
+        *(_record_html.findings(one) for one in explanations if one.label),
+        _record_html.pictures(record, maps),
+    ]
+    below = [_table(others, colors), _record_html.label_table(record), _CAUTION if explanations else ""]
+    name = record.id if title is None else title
+    return render_page(record.text, spans, name, _MARK, above="".join(above), below="".join(below))
 
 
 def render_page(
@@ -115,10 +145,14 @@ def render_page(
 
 
 def write(
-    record: Record, path: str | os.PathLike[str], title: str | None = None, colors: Mapping[str, str] | None = None
+    record: Record,
+    path: str | os.PathLike[str],
+    title: str | None = None,
+    colors: Mapping[str, str] | None = None,
+    explanations: Sequence[FusedExplanation] = (),
 ) -> Path:
     """Write the page of `to_html`; the file appears whole or not at all."""
-    page = to_html(record, title, colors)
+    page = to_html(record, title, colors, explanations)
     with replace_file(Path(path)) as new:
         new.write_text(page, encoding="utf-8")
     return Path(path)

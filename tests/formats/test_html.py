@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from html.parser import HTMLParser
 from pathlib import Path
 
-from clinnlp import Assertion, Entity, Record
+import numpy as np
+import PIL.Image
+
+from clinnlp import Assertion, Entity, Image, Label, Record
+from clinnlp.explanation import Finding, FusedExplanation, HeatMap
 from clinnlp.formats import html
 
 
@@ -25,7 +31,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "br":
             self.note.append("\n")
-        elif tag != "meta":
+        elif tag not in ("meta", "img"):
             self.open.append(tag)
         if tag == "mark":
             self.style = dict(attrs)["style"] or ""
@@ -45,7 +51,7 @@ class Page(HTMLParser):
         elif self.open[-1:] == ["mark"] and data.strip():
             self.marks.append((data, "", ""))
             self.note.append(data)
-        elif "div" in self.open and self.open[-1] == "div":
+        elif self.open[-1:] == ["div"] and data.strip():
             self.note.append(data)
 
 
@@ -111,3 +117,63 @@ def test_the_page_is_written_as_utf8(tmp_path: Path) -> None:
     assert '<meta charset="utf-8">' in page
     assert "Fièvre 😷" in page
     assert Page(page).title == "Étude"
+
+
+def explained() -> tuple[Record, FusedExplanation]:
+    """A case with two pictures, the second of which is broken, and why its label was found."""
+    pixels = np.zeros((40, 60), dtype=np.uint8)
+    pixels[10:20, 30:40] = 200
+    text = "Lump <left>. No pain & no fever."
+    record = Record(text, "case", images=[Image(pixels, labels={"shape": [Label("oval", 0.75)]}), Image(data=b"no")])
+    record.labels = {"risk": [Label("high", 0.81), Label("low", 0.19)], "tone": []}
+    heat = np.zeros((40, 60), dtype=np.float32)
+    heat[10:20, 30:40] = 1
+    findings = [
+        Finding("images", 2.0, image=0),
+        Finding("text", 0.5, text=text[:12], start=0, end=12),
+        Finding("metadata", 0.01, name="sex", text="F"),
+        Finding("course", -0.3, text="a <b>past"),
+        Finding("metadata", -1.0, name="age", text="31"),
+    ]
+    shares = [Label("images", 0.7), Label("text", 0.3)]
+    maps = [HeatMap("case", 0, "high", 0.81, heat, Image(pixels).pixels(), "LayerCAM")]
+    return record, FusedExplanation("case", "high", 0.81, shares, findings, maps)
+
+
+def test_a_page_tells_the_answer_what_speaks_for_and_against_it_and_shows_the_pictures(tmp_path: Path) -> None:
+    record, why = explained()
+    source = html.write(record, tmp_path / "case.html", explanations=[why]).read_text(encoding="utf-8")
+    page = Page(source)
+    assert "".join(page.note) == record.text
+    assert "<b>high</b>, probability 0.81" in source
+    for_it, against = source.split("Speaks for high")[1].split("Speaks against high")
+    against = against.partition("</table>")[0]
+    assert "picture 1" in for_it
+    assert "Lump &lt;left&gt;." in for_it
+    assert "(0&ndash;12)" in for_it
+    assert "sex" not in for_it  # which hardly weighs anything
+    assert against.index("age: 31") < against.index("a &lt;b&gt;past")
+    assert "oval 0.75" in source
+    assert "high 0.81, low 0.19" in source
+    assert source.count("cannot be shown") == 1
+    shown = [
+        PIL.Image.open(io.BytesIO(base64.b64decode(part.partition('"')[0])))
+        for part in source.split("data:image/png;base64,")[1:]
+    ]
+    assert [one.size for one in shown] == [(60, 40), (60, 40)]
+    assert np.asarray(shown[1])[15, 35].tolist() == [228, 228, 100]  # half heat, half picture
+    assert "no medical device" in source
+
+
+def test_a_page_of_a_large_picture_holds_a_smaller_one() -> None:
+    record = Record("a", images=[Image(np.zeros((1024, 2048), dtype=np.uint8))])
+    source = html.to_html(record)
+    data = source.partition("data:image/png;base64,")[2].partition('"')[0]
+    assert PIL.Image.open(io.BytesIO(base64.b64decode(data))).size == (512, 256)
+    assert "no medical device" not in source
+
+
+def test_a_record_without_anything_to_read_says_so() -> None:
+    source = html.to_html(Record("", "empty"), explanations=[FusedExplanation("empty", "", 0.0)])
+    assert "Nothing to read: no label." in source
+    assert "Speaks" not in source
