@@ -73,6 +73,8 @@ class ImageClassifier(LearningStage):
         Name of the label set, and of the stage in a pipeline; by default "images".
     image_size : int, optional
         Height and width in pixels that the small network reads; 28 by default.
+    width : int, optional
+        Channels of the small network's first stage, 32 by default; each further one has twice as many.
     batch_size : int
         Pictures that go through the network at once.
     views : sequence of str
@@ -84,7 +86,7 @@ class ImageClassifier(LearningStage):
     Raises
     ------
     ConfigError
-        If there is neither a checkpoint nor labels, or an image size beside a checkpoint.
+        If there is neither a checkpoint nor labels, or an image size or width beside a checkpoint.
     """
 
     kind: ClassVar[str] = "images"
@@ -98,6 +100,7 @@ class ImageClassifier(LearningStage):
         labels: Sequence[str] | None = None,
         name: str | None = None,
         image_size: int | None = None,
+        width: int | None = None,
         batch_size: int = 32,
         views: Sequence[str] = (),
         device: str | None = None,
@@ -105,12 +108,13 @@ class ImageClassifier(LearningStage):
         super().__init__(name)
         if checkpoint is None and labels is None:
             raise ConfigError(f"stage {self.name!r}: give labels for a new network, or the checkpoint of one")
-        if checkpoint is not None and image_size is not None:
-            raise ConfigError(f"stage {self.name!r}: a checkpoint has an image size of its own: leave image_size out")
+        if checkpoint is not None and (image_size is not None or width is not None):
+            raise ConfigError(f"stage {self.name!r}: a checkpoint has its own image_size and width: leave them out")
         if batch_size < 1:
             raise ConfigError(f"stage {self.name!r}: batch_size must be at least 1, not {batch_size}")
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.image_size = 28 if image_size is None else image_size
+        self.width = 32 if width is None else width
         self.batch_size = batch_size
         self.views = check_views(views, f"stage {self.name!r}: views", labels or ())
         self.device = device
@@ -158,7 +162,7 @@ class ImageClassifier(LearningStage):
         name : str, optional
             Name of the label set.
         **options
-            As for the class, such as `image_size`.
+            As for the class, such as `image_size` and `width`.
 
         Raises
         ------
@@ -218,7 +222,7 @@ class ImageClassifier(LearningStage):
         settings = head_settings(self.labels, multi_label=False)
         model: Any
         if self.checkpoint is None:
-            config = small_network(self.image_size)
+            config = small_network(self.image_size, self.width)
             config.update(settings)
             model = AutoModelForImageClassification.from_config(config).eval()
         elif self._new_labels is None:
@@ -228,6 +232,11 @@ class ImageClassifier(LearningStage):
             model = load_onto_base(AutoModelForImageClassification, self.checkpoint, config)
         model.config.problem_type = settings["problem_type"]
         return model.to(pick_device(self.device))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether this is a small network that nobody has fitted."""
+        return self.checkpoint is None and self.fitted is None and not self.frozen
 
     @property
     def weights_changed(self) -> bool:
@@ -245,11 +254,9 @@ class ImageClassifier(LearningStage):
 
     def frozen_copy(self) -> ImageClassifier:
         """Give a stage with weights of its own, equal to those of this one."""
-        if self.head_changed:
-            _ = self.model
         made = copy.copy(self)
         if self.head_changed:
-            made._model = copy.deepcopy(self._model)
+            made._model = copy.deepcopy(self.model)
         made.members, made.fitted, made.frozen = (), None, True
         return made
 

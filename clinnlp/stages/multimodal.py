@@ -65,8 +65,8 @@ class MultimodalClassifier(LabellingStage):
     name : str, optional
         Name of the label set, and of the stage in a pipeline; by default "fusion".
     images : ImageClassifier or bool, optional
-        Of a new head: a fitted classifier, whose network is taken as it is; True for a new small network; False for a
-        head that reads no images.
+        Of a new head: a fitted classifier, whose network is taken as it is; one that nobody has fitted, whose small
+        network is fitted with the fusion, or True for such a one; False for a head that reads no images.
     metadata : sequence of str, optional
         Of a new head: keys of `Record.metadata` that are read, and `values.NAME` for the last value of that name that a
         `ValueExtractor` found.
@@ -137,7 +137,7 @@ class MultimodalClassifier(LabellingStage):
         if isinstance(metadata, str) or not all(isinstance(key, str) and key for key in metadata):
             raise ConfigError(f"stage {self.name!r}: metadata is a list of keys")
         if not isinstance(images, (bool, ImageClassifier)):
-            raise ConfigError(f"stage {self.name!r}: images is a fitted ImageClassifier, True or False")
+            raise ConfigError(f"stage {self.name!r}: images is an ImageClassifier, True or False")
         if events is not None and not (isinstance(events, str) and events):
             raise ConfigError(f"stage {self.name!r}: events is the key of the metadata that holds them")
         self.image_size = image_size
@@ -148,8 +148,14 @@ class MultimodalClassifier(LabellingStage):
 
     @property
     def images(self) -> ImageClassifier | bool:
-        """Of a new head: the image classifier that it was given, or whether it has a network of its own."""
-        return self._images
+        """Of a new head: the image classifier that it was given, or whether it has a network; else whether it has."""
+        return self._images if self._is_new else self.plan["images"] is not None
+
+    @property
+    def fits_images(self) -> bool:
+        """Whether a fit has a network of images to learn, which is new."""
+        given = self.images
+        return given.is_random if isinstance(given, ImageClassifier) else given
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -187,6 +193,8 @@ class MultimodalClassifier(LabellingStage):
 
     def rebuild(self, plan: Mapping[str, Any], network: Any = None) -> None:
         """Make the head anew for what it shall fuse, with the weights of an image network."""
+        if not self._is_new:  # a head that was read is made anew of what it had
+            self._images, self._metadata, self._events = self.images, self.metadata, self.events
         self._plan, self._head, self._processor = dict(plan), None, None
         self._is_new = self.head_changed = True
         head = self.head
@@ -368,7 +376,7 @@ class MultimodalClassifier(LabellingStage):
         """Give the settings of a `fit` without any."""
         from clinnlp.training.config import FitConfig
 
-        if self._is_new and self._images is True:
+        if self.fits_images:
             # The network of images learns at the first rate, the rest at the other.
             return FitConfig(epochs=30, learning_rate=3e-4, head_learning_rate=2e-3)
         return FitConfig(epochs=60, learning_rate=2e-3, weight_decay=0.05)

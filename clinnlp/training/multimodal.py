@@ -57,7 +57,7 @@ def fit_multimodal(stage: MultimodalClassifier, train: Gold, dev: Gold | None, c
     network, images = _image_network(stage, items, notes)
     variables = learn_variables(stage.metadata, items, stage.name)
     plan = {**stage.plan, "images": images, "variables": [one.to_dict() for one in variables], "events": stage.events}
-    joint = network is not None and stage.images is True
+    joint = network is not None and stage.fits_images
     stage.rebuild(plan, network)
     stage.fitted = None  # what was said of the head before holds no longer, even where the rest comes to nothing
     read = _Read(stage, items, joint)
@@ -86,10 +86,10 @@ def _image_network(
     given = stage.images
     if given is False:
         return None, None
-    if not isinstance(given, ImageClassifier):
-        if not any(record.images for record in records):
-            notes.append("no training record has an image: the fusion reads none")
-            return None, None
+    if stage.fits_images and not any(record.images for record in records):
+        notes.append("no training record has an image: the fusion reads none")
+        return None, None
+    if given is True:
         labels = stage.labels if len(stage.labels) > 1 else [*stage.labels, "none"]
         given = ImageClassifier.from_base(
             labels=labels, name=stage.name, device=stage.encoder.device, image_size=stage.image_size

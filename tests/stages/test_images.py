@@ -205,8 +205,17 @@ def test_any_checkpoint_of_an_image_classifier_is_taken_and_its_encoder_as_a_bas
     report = based.fit(TRAIN[:16], DEV, FitConfig(epochs=1, output=str(tmp_path / "fitted"), **FAST))
     assert report.folder == tmp_path / "fitted"
     assert ImageClassifier.from_pretrained(report.folder).labels == LABELS
-    with pytest.raises(ConfigError, match="image_size"):
-        ImageClassifier.from_base(tmp_path, labels=LABELS, image_size=28)
+    for size in ({"image_size": 28}, {"width": 8}):
+        with pytest.raises(ConfigError, match="a checkpoint has its own image_size and width"):
+            ImageClassifier.from_base(tmp_path, labels=LABELS, **size)
+
+
+def test_the_small_network_is_as_wide_as_it_is_asked_to_be(tmp_path: Path) -> None:
+    stage = ImageClassifier.from_base(labels=LABELS, name="finding", image_size=64, width=4)
+    assert stage.model.config.hidden_sizes == [4, 8, 16, 32]
+    assert ImageClassifier.from_pretrained(stage.save(tmp_path / "narrow")).model.config.hidden_sizes == [4, 8, 16, 32]
+    with pytest.raises(ConfigError, match="width must be at least 1, not 0"):
+        _ = ImageClassifier.from_base(labels=LABELS, width=0).model
 
 
 def test_construction_reads_nothing(tmp_path: Path) -> None:

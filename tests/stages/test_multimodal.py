@@ -136,6 +136,27 @@ def test_the_network_of_a_fitted_classifier_stays_as_it_is(base: Path) -> None:
         assert (images.model.state_dict()[name] == before[name]).all()
 
 
+def test_a_small_network_that_nobody_has_fitted_is_fitted_with_the_fusion(base: Path) -> None:
+    images = ImageClassifier.from_base(labels=["a", "b"], image_size=16, width=8)
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", images=images)
+    assert stage.fits_images
+    assert stage.default_fit_config().epochs == 30
+    stage.fit(cases(120, 1))
+    assert stage.head.images.config.hidden_sizes == [8, 16]
+    assert stage.evaluate(cases(30, 8))["accuracy"] > 0.9
+
+
+def test_a_saved_head_is_fitted_again_on_what_it_had(base: Path, tmp_path: Path) -> None:
+    new = MultimodalClassifier.from_base(base, LABELS, "kind", images=False, metadata=["age"])
+    new.fit(cases(20, 1), config=FitConfig(epochs=1))
+    stage = MultimodalClassifier.from_pretrained(new.save(tmp_path / "head"))
+    assert (stage.images, stage.fits_images) == (False, False)
+    for _ in range(2):
+        stage.fit(cases(20, 1), config=FitConfig(epochs=1))
+        assert stage.modalities == ["text", "metadata"]
+        assert stage.metadata == ["age"]
+
+
 def test_several_labels_a_record(base: Path) -> None:
     def relabelled(seed: int, count: int) -> list[Record]:
         names = {"neither": [], "text": ["said"], "image": ["seen"], "both": ["said", "seen"]}
@@ -246,7 +267,7 @@ def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: Multimodal
         ({"fusion": "early"}, "fusion is one of late, gated, not 'early'"),
         ({"metadata": "age"}, "metadata is a list of keys"),
         ({"metadata": [3]}, "metadata is a list of keys"),
-        ({"images": "folder"}, "images is a fitted ImageClassifier, True or False"),
+        ({"images": "folder"}, "images is an ImageClassifier, True or False"),
         ({"events": ""}, "events is the key of the metadata"),
     ],
 )
