@@ -76,8 +76,8 @@ class MultimodalClassifier(LabellingStage):
     fusion : {"late", "gated"}
         Of a new head: whether what modalities say is added up, or each weighs by what it says. Where text and image
         each hold half of the answer, "late" was right in 0.99 of new cases, and "gated" in 0.87 (150 training cases).
-    image_size : int, optional
-        Height and width in pixels that a new network of images reads; 28 by default.
+    image_size, image_width : int, optional
+        Of a new network of images, as `image_size` and `width` of an `ImageClassifier`.
     multi_label, threshold, abstain
         As for `ReportClassifier`.
     window, overlap : int
@@ -111,6 +111,7 @@ class MultimodalClassifier(LabellingStage):
         events: str | None = None,
         fusion: str = "late",
         image_size: int | None = None,
+        image_width: int | None = None,
         multi_label: bool | None = None,
         threshold: float | Mapping[str, float] | None = None,
         abstain: float | None = None,
@@ -140,7 +141,7 @@ class MultimodalClassifier(LabellingStage):
             raise ConfigError(f"stage {self.name!r}: images is an ImageClassifier, True or False")
         if events is not None and not (isinstance(events, str) and events):
             raise ConfigError(f"stage {self.name!r}: events is the key of the metadata that holds them")
-        self.image_size = image_size
+        self.image_size, self.image_width = image_size, image_width
         self._events = events
         self._images, self._metadata, self._way = images, list(dict.fromkeys(metadata)), fusion
         self._plan: dict[str, Any] | None = None

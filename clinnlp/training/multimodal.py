@@ -92,7 +92,11 @@ def _image_network(
     if given is True:
         labels = stage.labels if len(stage.labels) > 1 else [*stage.labels, "none"]
         given = ImageClassifier.from_base(
-            labels=labels, name=stage.name, device=stage.encoder.device, image_size=stage.image_size
+            labels=labels,
+            name=stage.name,
+            device=stage.encoder.device,
+            image_size=stage.image_size,
+            width=stage.image_width,
         )
     given.warm_up()
     settings = {"config": _plain(given.model.config.to_dict()), "processor": _plain(given.processor.to_dict())}

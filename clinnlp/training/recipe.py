@@ -20,12 +20,14 @@ from clinnlp.pipeline import Pipeline
 from clinnlp.record import Record
 from clinnlp.saving import check_savable, load, save_pipeline
 from clinnlp.stage import Stage, resolve
+from clinnlp.stages._encoder_stage import EncoderStage
+from clinnlp.stages.multimodal import MultimodalClassifier
 from clinnlp.stages.vectors import VectorClassifier
 from clinnlp.training.card import Fitted, write_card
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport
 from clinnlp.training.planting import plant_identifiers
-from clinnlp.training.recipe_file import PLANTED, RELABEL, check_encoder, parse_recipe, read_recipe
+from clinnlp.training.recipe_file import COLUMNS, PLANTED, RELABEL, check_encoder, parse_recipe, read_recipe
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
 from clinnlp.training.stages import fit_tasks
 
@@ -62,15 +64,17 @@ def run(
         A YAML file with `stages`: each has `stage`, its registered name; one that learns also has `labels` or what else
         its `from_base` takes, and `train` and `dev`: a corpus and a part of it, `{corpus: a, part: b}`, records of
         one's own by their place from the recipe's folder, `{file: notes.jsonl}` (see
-        `clinnlp.formats.sources.read_all`), or a list of those. To any of them `label_set` gives the label set that is
-        the stage's gold, where that has another name than the stage, and `names` what labels are called in the stage,
-        `{GENHX: history_of_present_illness}`; `plant_identifiers` is the seed of `plant_identifiers`, for the gold of
-        a deidentification stage. One with a `base` of its own is fitted alone, as its `fit` says (the
-        fields of `FitConfig`). The others are heads on the recipe's `encoder` (its `base` and its
-        windows), fitted together as the recipe's `fit` says; and after them, each alone, those with a `fit` of their
-        own, which leaves the encoder as it is: `method` linear or nearest, or `freeze: encoder`. Under `beside` stand
-        further pipelines by name, whose heads are fitted with them on the same encoder: they are saved beside this one
-        and read its encoder.
+        `clinnlp.formats.sources.read_all`, whose columns may be named too), or a list of those. To any of them
+        `label_set` gives the label set that is the stage's gold, where that has another name than the stage, and
+        `names` what labels are called in the stage, `{GENHX: history_of_present_illness}`; `plant_identifiers` is the
+        seed of `plant_identifiers`, for the gold of a deidentification stage. One with a `base` of its own is fitted
+        alone, as its `fit` says (the fields of `FitConfig`), and so is one that reads no text, which needs no base. The
+        others are heads on the recipe's `encoder` (its `base` and its windows), fitted together as the recipe's `fit`
+        says; and after them, each alone, those with a `fit` of their own, which leaves the encoder as it is: `method`
+        linear or nearest, `freeze: encoder`, or a stage that always does. `from` takes a stage of a pipeline as it is
+        there. The encoder is saved whole, or, with `save: update` or `reference`, as what it has beyond that of a
+        shipped pipeline, or by the name of that one. Under `beside` stand further pipelines by name, whose heads are
+        fitted with them on the same encoder: they are saved beside this one and read its encoder.
     output : str or Path, optional
         Folder of the pipeline; by default that of the recipe.
     seed : int, optional
@@ -100,10 +104,10 @@ def run(
     for plan in plans:
         for entry in plan.document["stages"]:
             made = _make(entry, path, plan, encoder)
-            if made is None or ("base" not in entry and "fit" not in entry):
+            if made is None or made in plan.together:
                 continue
             own = _settings(entry.get("fit"), seed, resume, f"{folder}.{plan.name}.{made.fitted.stage.name}")
-            if "base" in entry:
+            if _is_apart(entry):
                 configs.append(_fit([made], made.fitted.stage.encoder, own))
             else:
                 _check_frozen(own, made.fitted.stage, f"{path}: stage {entry['stage']!r}")
@@ -114,19 +118,26 @@ def run(
     for made, own in later:  # and so is what is wrong with their gold
         _check_task(made, own)
     joint = [made for plan in plans for made in plan.together]
+    saved = document.get("encoder") or {}
+    how = saved.get("save", "whole")
+    if joint and how == "reference":
+        raise ConfigError(
+            f"{path}: encoder: save: reference leaves it as it is, and {joint[0].fitted.stage.name} would train it:"
+            " give that stage a fit with freeze: encoder"
+        )
     if joint:
         configs.append(_fit(joint, encoder, _settings(document.get("fit"), seed, resume, str(folder))))
     configs += [_fit([made], encoder, own) for made, own in later]
     dtype = str(document.get("dtype", "float32"))
-    saved = document.get("encoder") or {}
-    update_of = saved["base"] if saved.get("save") == "update" else None
 
     def encoder_of(plan: _Plan) -> str | None:
-        return update_of if plan is plans[0] else folder.resolve().name
+        if plan is plans[0]:
+            return None if how == "whole" else saved["base"]
+        return folder.resolve().name
 
     for plan in plans:
         place = folder if plan is plans[0] else folder.resolve().parent / plan.name
-        save_pipeline(Pipeline(plan.stages, plan.name), place, dtype, encoder_of(plan), as_update=update_of is not None)
+        save_pipeline(Pipeline(plan.stages, plan.name), place, dtype, encoder_of(plan), as_update=how == "update")
         written = load(place)
         for item in plan.fitted:  # the figures of what is shipped, its weights as they were written
             if item.dev:
@@ -221,6 +232,9 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
     kind: Any = resolve(entry["stage"])
     config = dict(entry.get("config") or {})
     where = f"{path}: stage {entry['stage']!r}"
+    if "from" in entry:
+        plan.stages.append(_taken(entry, kind, where))
+        return None
     if "train" not in entry:
         stage = _made(where, kind.load, config)
         stage.name = entry.get("name", stage.name)
@@ -228,28 +242,45 @@ def _make(entry: Mapping[str, Any], path: Path, plan: _Plan, encoder: Any) -> _L
         return None
     if "base" not in entry and (own := sorted(set(config) & set(ENCODER_SETTINGS))):
         raise ConfigError(f"{where} has no base of its own: give {own[0]} to the recipe's encoder")
-    base = entry.get("base", encoder)
+    has_encoder = issubclass(kind, EncoderStage)
+    base = entry.get("base", encoder if has_encoder else None)
     labels = {"labels": entry["labels"]} if "labels" in entry else {}
-    if base is None or (not labels and hasattr(kind, "fit_task")):
+    if (base is None and has_encoder) or (not labels and hasattr(kind, "fit_task")):
         raise ConfigError(f"{where} learns, so it needs labels, and a base or the encoder's")
     stage = _made(where, kind.from_base, base, **labels, **config)
     stage.name = entry.get("name", stage.name)
     train = _gold(entry["train"], path.parent, plan.stages, stage)
     dev = _gold(entry["dev"], path.parent, plan.stages, stage) if "dev" in entry else None
-    named = {"base": base if "base" in entry else encoder.checkpoint, **entry}
+    named = {"base": encoder.checkpoint, **entry} if has_encoder and "base" not in entry else entry
     fitted = Fitted(stage, named, FitReport(FitConfig()), len(train), dev or [])
     learner = _Learner(fitted, train, f"{plan.prefix}{stage.name}")
     plan.stages.append(stage)
     plan.fitted.append(fitted)
-    if "base" not in entry and "fit" not in entry:
+    if not _is_apart(entry) and "fit" not in entry:
         plan.together.append(learner)
     return learner
+
+
+def _is_apart(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a stage is on no encoder of the recipe's: it has a base of its own, or reads no text."""
+    return "base" in entry or not issubclass(resolve(entry["stage"]), EncoderStage)
+
+
+def _taken(entry: Mapping[str, Any], kind: type[Stage], where: str) -> Stage:
+    """Give a stage of a pipeline as it is there."""
+    stages = load(entry["from"]).stages
+    name = entry.get("name") or next((name for name, stage in stages.items() if type(stage) is kind), "")
+    if type(stages.get(name)) is not kind:
+        known = ", ".join(f"{name} ({stage.kind})" for name, stage in stages.items())
+        raise ConfigError(f"{where}: {entry['from']} has no such stage: it has {known}")
+    return stages[name]
 
 
 def _check_frozen(config: FitConfig, stage: Stage, where: str) -> None:
     if config.method is not None and not isinstance(stage, VectorClassifier):
         raise ConfigError(f"{where} has the method {config.method!r}, which is for a stage of kind 'vectors'")
-    if config.freeze != "encoder" and config.method not in ("linear", "nearest"):
+    leaves = isinstance(stage, MultimodalClassifier) or config.freeze == "encoder"
+    if not leaves and config.method not in ("linear", "nearest"):
         raise ConfigError(
             f"{where} has a fit and no base of its own: it is fitted after the others, and must leave their encoder as"
             " it is: with freeze: encoder, or method: linear or nearest; or leave fit out, to be fitted with them"
@@ -282,7 +313,10 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
     records: list[Record] = []
     for item in named if isinstance(named, list) else [named]:
         if "file" in item:
-            found = read_all(folder / item["file"])
+            columns = {key: item[key] for key in COLUMNS & set(item)}
+            if "label_set" in item:  # that of a folder of pictures
+                columns["label_set"] = item["label_set"]
+            found = read_all(folder / item["file"], **columns)
         else:
             parts = corpora.load(item["corpus"])
             if item["part"] not in parts:

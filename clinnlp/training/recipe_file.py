@@ -12,18 +12,20 @@ from clinnlp.encoders.checkpoints import ENCODER_SETTINGS
 from clinnlp.errors import ConfigError
 from clinnlp.shipped import shipped_pipeline
 
-__all__ = ["PLANTED", "RELABEL", "check_encoder", "parse_recipe", "read_recipe"]
+__all__ = ["COLUMNS", "PLANTED", "RELABEL", "check_encoder", "parse_recipe", "read_recipe"]
 
 _KEYS = {"name", "description", "dtype", "encoder", "fit", "stages", "card", "beside"}
 _BESIDE_KEYS = {"description", "stages", "card"}
 _ENCODER_KEYS = {"base", "save", *ENCODER_SETTINGS}
-_SAVED = ("whole", "update")
-_STAGE_KEYS = {"stage", "name", "config", "base", "labels", "train", "dev", "fit"}
+_SAVED = ("whole", "update", "reference")
+_STAGE_KEYS = {"stage", "name", "from", "config", "base", "labels", "train", "dev", "fit"}
 
 
 # What says which labels of a corpus or file are a stage's gold, and what they are called in it.
 RELABEL = {"label_set", "names"}
 _WITHOUT_LABELS = {"entities", "topics", "deidentification"}
+# Columns of a table or fields of a file, as `clinnlp.formats.sources.read_all` takes them.
+COLUMNS = {"text_column", "id_column", "images_column", "label_columns"}
 # The seed of identifiers that are planted into a corpus or file, as gold of a deidentification stage.
 PLANTED = "plant_identifiers"
 
@@ -87,9 +89,9 @@ def check_encoder(entry: Any, document: Mapping[str, Any], path: Path) -> None:
     _known(entry, _ENCODER_KEYS, f"{path}: encoder")
     if (saved := entry.get("save", "whole")) not in _SAVED:
         raise ConfigError(f"{path}: encoder: save is {' or '.join(_SAVED)}, not {saved!r}")
-    if saved == "update" and (shipped_pipeline(entry["base"]) is None or document.get("beside")):
+    if saved != "whole" and (shipped_pipeline(entry["base"]) is None or document.get("beside")):
         raise ConfigError(
-            f"{path}: encoder: save: update is for a recipe without pipelines beside it, on the encoder of a shipped"
+            f"{path}: encoder: save: {saved} is for a recipe without pipelines beside it, on the encoder of a shipped"
             " pipeline"
         )
 
@@ -98,18 +100,28 @@ def _check_entry(entry: Mapping[str, Any], where: str, folder: Path) -> None:
     _known(entry, _STAGE_KEYS, where)
     if not isinstance(entry.get("name", "x"), str) or not entry.get("name", "x"):
         raise ConfigError(f"{where}: its name is a text")
+    if "from" in entry:
+        if not isinstance(entry["from"], str):
+            raise ConfigError(f"{where}: from is the name or folder of a pipeline that has the stage")
+        if more := sorted(set(entry) - {"stage", "name", "from"}):
+            raise ConfigError(f"{where}: it is taken from a pipeline as it is there: leave {more[0]} out")
     config = entry.get("config") or {}
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise ConfigError(f"{where}: its config is a mapping of names to values")
     for part in ("train", "dev"):
         named = entry.get(part, [])
         for item in named if isinstance(named, list) else [named]:
-            if not isinstance(item, dict) or set(item) - RELABEL - {PLANTED} not in ({"corpus", "part"}, {"file"}):
+            own = set(item) - RELABEL - {PLANTED} if isinstance(item, dict) else set()
+            if own != {"corpus", "part"} and own - COLUMNS != {"file"}:
                 raise ConfigError(
                     f"{where}: {part} is a corpus and a part of it, as {{corpus: a, part: b}}, a file, as {{file: a}},"
                     " or a list"
                 )
-            _strings({key: item[key] for key in item if key not in ("names", PLANTED)}, f"{where}: {part}")
+            others = ("names", PLANTED, "label_columns")
+            _strings({key: item[key] for key in item if key not in others}, f"{where}: {part}")
+            columns = item.get("label_columns", [])
+            if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
+                raise ConfigError(f"{where}: {part}: label_columns is a list of names of columns")
             if not isinstance(item.get(PLANTED, 0), int):
                 raise ConfigError(f"{where}: {part}: {PLANTED} is a seed, a whole number")
             _strings(item.get("names"), f"{where}: names of {part}")

@@ -230,7 +230,7 @@ def test_heads_of_two_pipelines_are_fitted_on_one_encoder_that_is_saved_once(wri
         ({"encoder": {"window": 3}}, "encoder needs a base"),
         ({"encoder": {"base": "no-such-base"}}, "no checkpoint"),
         ({"encoder": {"base": "x", "oops": 1}}, "unknown key 'oops'"),
-        ({"encoder": {"base": "x", "save": "delta"}}, "save is whole or update, not 'delta'"),
+        ({"encoder": {"base": "x", "save": "delta"}}, "save is whole or update or reference, not 'delta'"),
         ({"encoder": {"base": "clinical-en", "save": "update"}}, "without pipelines beside it"),
         ({"encoder": {"base": "x", "save": "update"}, "beside": {}}, "on the encoder of a shipped"),
         ({"beside": [1]}, "beside is a mapping"),
