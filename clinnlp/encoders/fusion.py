@@ -109,6 +109,15 @@ class Fusion(nn.Module):
         weighed = self._weighed(present, vectors)
         return self.classifier(weighed.sum(dim=1)), nn.functional.linear(weighed, self.classifier.weight)
 
+    def alone(self, modality: str, vectors: torch.Tensor) -> torch.Tensor:
+        """Give the logits of records that have one modality only, of vectors of shape (records, width)."""
+        given = {
+            name: vectors if name == modality else vectors.new_zeros(len(vectors), width)
+            for name, width in self.widths.items()
+        }
+        present = torch.tensor([[name == modality for name in self.modalities]] * len(vectors), device=vectors.device)
+        return self.parts(present, **given)[0]
+
     def last_layer(self) -> nn.Linear:
         """Give the layer that a temperature divides."""
         return self.classifier
@@ -205,14 +214,7 @@ class FusedPictures(nn.Module):
         with _last_layer_read(self.images, read):
             found = self.images(pixel_values=pixel_values, output_hidden_states=output_hidden_states)
         vector = read[-1].flatten(1)
-        vectors = {
-            name: vector if name == "images" else vector.new_zeros(len(vector), width)
-            for name, width in self.fusion.widths.items()
-        }
-        there = [name == "images" for name in self.fusion.modalities]
-        present = torch.tensor([there] * len(vector), device=vector.device)
-        logits, _ = self.fusion.parts(present, **vectors)
-        return ImageClassifierOutput(logits=logits, hidden_states=found.hidden_states)
+        return ImageClassifierOutput(logits=self.fusion.alone("images", vector), hidden_states=found.hidden_states)
 
 
 class LastLayer(nn.Module):

@@ -228,9 +228,13 @@ class EncoderStage(LearningStage):
         pooled[~empty] /= weights[~empty, None]
         return pooled, empty
 
+    def pooled(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Give what `_pooled` gives of a head that passes states on, shape (texts, width), and which have no word."""
+        return self._pooled(texts, self.head.config.hidden_size)
+
     def text_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Give what `_pooled` gives of a head that passes states on, brought to length 1, and which have no word."""
-        means, empty = self._pooled(texts, self.head.config.hidden_size)
+        """Give what `pooled` gives, brought to length 1, and which have no word."""
+        means, empty = self.pooled(texts)
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), empty
 
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -1,12 +1,13 @@
-"""What in a record speaks for and against a label of a multimodal classifier: each thing is left out once."""
+"""What in a record speaks for and against a label of a multimodal classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from clinnlp.encoders.courses import events_of
 from clinnlp.encoders.fusion import FusedPictures
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_fused"]
 
-_METHOD = "leave one out"
-# Passages and events that are left out one by one: each costs a pass over the text, so that those of longer records
-# are joined.
+_METHOD = "integrated gradients of the text's vector; all else left out, and alone"
+_STEPS = 32
+# Events that are told apart: the latest.
 _MOST = 48
 
 
 @dataclass(slots=True)
-class _Left:
-    """What a record is without one thing: the vector of its modality, None where nothing of it is left."""
+class _Thing:
+    """Something that a record has, and the vector of its modality without it, None where nothing is left, and of it
+    alone.
+    """
 
     finding: Finding
-    vector: NDArray[np.float32] | None
+    rest: NDArray[np.float32] | None
+    alone: NDArray[np.float32]
 
 
 def explain_fused(stage: MultimodalClassifier, records: Sequence[Record], label: str | None) -> list[FusedExplanation]:
@@ -53,10 +57,7 @@ def _explain(stage: MultimodalClassifier, record: Record, label: str | None) -> 
     output = int(scores[0].argmax()) if label is None else stage.labels.index(label)
     found = [_findings(member, record, output) for member in members]
     weights = np.mean([[one.weight for one in of_member] for of_member in found], axis=0)
-    findings = [
-        Finding(one.modality, float(weight), one.name, one.text, one.start, one.end, one.image)
-        for one, weight in zip(found[0], weights, strict=True)
-    ]
+    findings = [replace(one, weight=float(weight)) for one, weight in zip(found[0], weights, strict=True)]
     carried = [Label(name, float(share)) for name, share in zip(stage.modalities, shares[0], strict=True) if share > 0]
     return FusedExplanation(
         record.id,
@@ -72,38 +73,80 @@ def _explain(stage: MultimodalClassifier, record: Record, label: str | None) -> 
 def _findings(stage: MultimodalClassifier, record: Record, output: int) -> list[Finding]:
     """Give what the things that a record has weigh in a label, by one stage alone."""
     whole = stage.read([record])
-    left = [
-        *_passages(stage, record),
-        *_pictures(stage, record),
-        *_variables(stage, record),
-        *_events(stage, record),
-    ]
-    present = np.repeat(whole.present, len(left) + 1, axis=0)
-    vectors = {name: np.repeat(given, len(left) + 1, axis=0) for name, given in whole.vectors.items()}
-    for row, one in enumerate(left, 1):
-        at = stage.modalities.index(one.finding.modality)
-        present[row, at] &= one.vector is not None
-        if one.vector is not None:
-            vectors[one.finding.modality][row] = one.vector
+    things = [*_pictures(stage, record), *_variables(stage, record), *_events(stage, record)]
+    # In order: the whole record, without each modality, without each thing, and with each thing alone in its modality.
+    changes: list[tuple[int, NDArray[np.float32] | None]] = [(at, None) for at in range(len(stage.modalities))]
+    places = [stage.modalities.index(one.finding.modality) for one in things]
+    changes += [(at, one.rest) for at, one in zip(places, things, strict=True)]
+    changes += [(at, one.alone) for at, one in zip(places, things, strict=True)]
+    present = np.repeat(whole.present, len(changes) + 1, axis=0)
+    vectors = {name: np.repeat(given, len(changes) + 1, axis=0) for name, given in whole.vectors.items()}
+    for row, (at, vector) in enumerate(changes, 1):
+        if vector is None:
+            present[row, at] = False
+        else:
+            vectors[stage.modalities[at]][row] = vector
     logits, _ = stage.fused(Modalities(present, vectors))
-    if not stage.multi_label:  # the scores of labels that exclude each other depend on how they differ
-        logits = logits - logits.mean(axis=1, keepdims=True)
-    weights = logits[0, output] - logits[1:, output]
+    full, absent, rest, alone = np.split(
+        _against_others(stage, logits)[:, output], np.cumsum([1, len(stage.modalities), len(things)]).tolist()
+    )
+    weights = (full - rest + alone - absent[places]) / 2
     return [
-        Finding(f.modality, float(weight), f.name, f.text, f.start, f.end, f.image)
-        for f, weight in zip((one.finding for one in left), weights, strict=True)
+        *(_passages(stage, record, whole.vectors["text"][0], output) if whole.present[0, 0] else ()),
+        *(replace(one.finding, weight=float(weight)) for one, weight in zip(things, weights, strict=True)),
     ]
 
 
-def _passages(stage: MultimodalClassifier, record: Record) -> list[_Left]:
-    view = record.view
-    spans = _joined([(one.start, one.end) for one in record.sentences] or list(_lines(record.text)))
-    cuts = [view.to_target(start, end) for start, end in spans]
-    vectors, empty = stage.text_vectors([view.text[:start] + " " + view.text[end:] for start, end in cuts])
-    return [
-        _Left(Finding("text", 0.0, text=record.text[start:end], start=start, end=end), None if nothing else vector)
-        for (start, end), vector, nothing in zip(spans, vectors, empty, strict=True)
-    ]
+def _against_others(stage: MultimodalClassifier, logits: Any) -> Any:
+    """Give logits against the mean of a record's: the scores of labels that exclude each other depend on that."""
+    return logits if stage.multi_label else logits - logits.mean(-1)[:, None]
+
+
+class _States:
+    """Reads the states of the encoder's last layer, as the stage of an encoder."""
+
+    def head_outputs(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return states
+
+
+def _passages(stage: MultimodalClassifier, record: Record, vector: NDArray[np.float32], output: int) -> list[Finding]:
+    """Give what the sentences add to a logit, from a text that tells nothing, whose vector is the mean of all.
+
+    The text's vector is, but for its length, the mean over its windows, special pieces among them; what those add to it
+    each piece has its share of.
+    """
+    reader = _States()
+    (item,) = stage.encoder.read([record.view.text], reader)
+    states = np.concatenate(item.central(reader))
+    starts = np.concatenate([paragraph.starts for paragraph in item.paragraphs])
+    ends = np.concatenate([paragraph.ends for paragraph in item.paragraphs])
+    means, _ = stage.pooled([record.view.text])
+    states += (means[0] - states.mean(axis=0)).astype(np.float32)
+    base = stage.head.fusion.norms[0].mean.cpu().numpy()
+    gradient = _gradient(stage, vector, base, output)
+    of_pieces = (states / np.linalg.norm(means[0]) - base) @ gradient / len(states)
+    found = []
+    for start, end in [(one.start, one.end) for one in record.sentences] or _lines(record.text):
+        low, high = record.view.to_target(start, end)
+        first, last = np.searchsorted(ends, low, side="right"), np.searchsorted(starts, high, side="left")
+        if first < last:
+            weight = float(of_pieces[first:last].sum())
+            found.append(Finding("text", weight, text=record.text[start:end], start=start, end=end))
+    return found
+
+
+def _gradient(
+    stage: MultimodalClassifier, vector: NDArray[np.float32], base: NDArray[np.float32], output: int
+) -> NDArray[np.float32]:
+    """Give the mean gradient of a logit on the line between two vectors of a text, shape (width,)."""
+    fusion = stage.head.fusion
+    shares = (np.arange(_STEPS, dtype=np.float32) + 0.5) / _STEPS
+    with torch.inference_mode(False), torch.enable_grad():
+        on_line = torch.from_numpy(base + shares[:, None] * (vector - base)).to(fusion.classifier.weight.device)
+        on_line.requires_grad_()
+        logits = fusion.alone("text", on_line)
+        (gradient,) = torch.autograd.grad(_against_others(stage, logits)[:, output].mean(), on_line)
+    return gradient.sum(dim=0).cpu().numpy()
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:
@@ -116,55 +159,60 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         at += len(line)
 
 
-def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join neighbours until there are few enough."""
-    size = -(-len(spans) // _MOST) or 1
-    return [
-        (spans[i][0], max(end for _, end in spans[i : i + size]))
-        for i in range(0, len(spans), size)
-        if spans[i][0] < max(end for _, end in spans[i : i + size])
-    ]
-
-
-def _pictures(stage: MultimodalClassifier, record: Record) -> list[_Left]:
+def _pictures(stage: MultimodalClassifier, record: Record) -> list[_Thing]:
     if stage.head.images is None:
         return []
     (pictures,) = stage.pictures([record])
-    rest = [pictures[:i] + pictures[i + 1 :] for i in range(len(pictures))]
-    vectors = image_vectors(stage.head.images, stage.processor, rest)
-    return [_Left(Finding("images", 0.0, image=i), vectors[i] if rest[i] else None) for i in range(len(pictures))]
+    alone = image_vectors(stage.head.images, stage.processor, [[picture] for picture in pictures])
+    # The vector of several pictures is the mean of theirs.
+    return [
+        _Thing(
+            Finding("images", 0.0, image=i),
+            np.delete(alone, i, axis=0).mean(axis=0) if len(pictures) > 1 else None,
+            alone[i],
+        )
+        for i in range(len(pictures))
+    ]
 
 
-def _variables(stage: MultimodalClassifier, record: Record) -> list[_Left]:
+def _variables(stage: MultimodalClassifier, record: Record) -> list[_Thing]:
     variables = variables_from(stage.plan["variables"])
     if not variables:
         return []
     row = encode_variables(variables, [record])[0][0]
     made, at = [], 0
     for variable in variables:
-        rest = row.copy()
-        rest[at : at + variable.width] = 0
+        own = np.zeros_like(row)
+        own[at : at + variable.width] = row[at : at + variable.width]
         at += variable.width
-        if (rest != row).any():
+        rest = row - own
+        if own.any():
             finding = Finding("metadata", 0.0, name=variable.name, text=", ".join(map(str, variable.read(record))))
-            made.append(_Left(finding, rest if rest.any() else None))
+            made.append(_Thing(finding, rest if rest.any() else None, own))
     return made
 
 
-def _events(stage: MultimodalClassifier, record: Record) -> list[_Left]:
-    if stage.head.course is None:
+def _events(stage: MultimodalClassifier, record: Record) -> list[_Thing]:
+    if stage.head.course is None or stage.events is None:
         return []
     (course,) = stage.courses([record])
-    assert stage.events is not None
     texts = [event.text for event in events_of(record, stage.events)]
+
+    def vector(kept: Sequence[int]) -> NDArray[np.float32]:
+        some = Course(course.vectors[list(kept)], [course.days[i] for i in kept])
+        (made,) = course_vectors(stage.head.course, [some])
+        return np.asarray(made)
+
     # The latest are the ones that are told apart.
-    first = max(len(texts) - _MOST, 0)
-    made = []
-    for i in range(first, len(texts)):
-        rest = Course(np.delete(course.vectors, i, axis=0), course.days[:i] + course.days[i + 1 :])
-        vector = course_vectors(stage.head.course, [rest])[0] if rest.days else None
-        made.append(_Left(Finding("course", 0.0, text=texts[i]), vector))
-    return made
+    places = range(max(len(texts) - _MOST, 0), len(texts))
+    return [
+        _Thing(
+            Finding("course", 0.0, text=texts[i]),
+            vector([j for j in range(len(texts)) if j != i]) if len(texts) > 1 else None,
+            vector([i]),
+        )
+        for i in places
+    ]
 
 
 def _heat_maps(stage: MultimodalClassifier, record: Record, output: int, probability: float) -> Iterator[HeatMap]:

@@ -301,10 +301,13 @@ class MultimodalClassifier(LabellingStage):
     def explain(self, records: Record | Sequence[Record], label: str | None = None) -> list[FusedExplanation]:
         """Tell what in a record speaks for a label and what against it.
 
-        Each sentence, picture, variable and event is left out once, and weighs as much as the label's logit falls by
-        it: the logit itself where a record may have several labels, else against the mean of all. What two of them say
-        alike weighs little in each. Where there are no sentences, lines are left out; of more than 48, neighbours
-        are left out together, and of a course the last 48 events are told apart.
+        Weights are parts of the label's logit: against the mean of all labels, or, where a record may have several, as
+        it is. What a picture, a variable or an event weighs is the mean of two numbers: by how much the logit falls
+        where it is left out, and by how much it rises where it comes alone to a record that has nothing else of its
+        modality. They are the last and the first of the steps whose mean is the Shapley value (Shapley, 1953). What the
+        sentences weigh, or lines where there are none, is found by integrated gradients (Sundararajan et al., 2017)
+        between the mean of the vectors of all training texts and that of the text; together they weigh what the text
+        says against a text that tells nothing. Of a course the last 48 events are told apart.
 
         Parameters
         ----------

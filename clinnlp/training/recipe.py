@@ -29,7 +29,7 @@ from clinnlp.training.fit import FitReport
 from clinnlp.training.planting import plant_identifiers
 from clinnlp.training.recipe_file import COLUMNS, PLANTED, RELABEL, check_encoder, parse_recipe, read_recipe
 from clinnlp.training.resume import gold_checksums, remove_checkpoints
-from clinnlp.training.stages import fit_tasks
+from clinnlp.training.stages import fit_tasks, rules_before
 
 __all__ = ["RecipeReport", "run"]
 
@@ -326,7 +326,7 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
         if PLANTED in item:
             found = plant_identifiers(found, item[PLANTED])
         records += [_relabelled(record, item, stage.name) for record in found] if RELABEL & set(item) else found
-    rules = [stage for stage in before if not hasattr(stage, "fit")]
+    rules = rules_before(before, stage, [one for one in before if hasattr(one, "fit")])
     return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records
 
 
@@ -343,7 +343,9 @@ def _relabelled(record: Record, item: Mapping[str, Any], name: str) -> Record:
 
     made = record.copy(without=["labels"])
     made.labels = relabelled(record.labels)
+    for image in made.images:
+        image.labels = relabelled(image.labels)
     if any(sentence.labels for sentence in record.sentences):
         made.sentences = [replace(sentence, labels=relabelled(sentence.labels)) for sentence in record.sentences]
-    made.bind(["labels", "sentences"])
+    made.bind(["labels", "images", "sentences"])
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from clinnlp.training.task import HeadTask
 if TYPE_CHECKING:
     from clinnlp.stage import Stage
 
-__all__ = ["check_teachers", "finish", "fit_pipeline", "fit_stage", "fit_tasks", "save_fitted"]
+__all__ = ["check_teachers", "finish", "fit_pipeline", "fit_stage", "fit_tasks", "rules_before", "save_fitted"]
 
 
 def fit_stage(
@@ -107,7 +107,7 @@ def fit_pipeline(
         notes.append(f"nothing was given for {named}: their heads are on an encoder that has changed")
     tasks: list[HeadTask] = []
     for stage in stages:
-        before = _rules_before(pipeline, stage, learning)
+        before = rules_before(pipeline.stages.values(), stage, learning)
         records, development = (_prepared(some, before, stage) for some in (given[stage.name], judged.get(stage.name)))
         tasks.append(stage.fit_task(records or [], development or None, config))
         if config.output is not None:
@@ -153,11 +153,11 @@ def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
         )
 
 
-def _rules_before(pipeline: Pipeline, stage: Stage, learning: Sequence[Stage]) -> list[Stage]:
+def rules_before(stages: Iterable[Stage], stage: Stage, learning: Sequence[Stage]) -> list[Stage]:
     """Give the earlier stages whose work a stage reads in training: not those that learn, nor what needs theirs."""
     found: list[Stage] = []
     absent: set[str] = set()
-    for one in pipeline.stages.values():
+    for one in stages:
         if one is stage:
             break
         if one in learning or one.encoder is not None or absent.intersection(one.requires):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny import tiny_base
 
 import clinnlp
@@ -205,24 +206,45 @@ def test_what_speaks_for_a_label_is_found_in_sentence_picture_and_variable(fitte
     assert record.labels == {}
 
 
-def test_a_weight_is_how_far_the_logit_falls_without_it(fitted: MultimodalClassifier) -> None:
+def test_a_weight_is_what_is_lost_without_it_and_what_it_brings_alone(fitted: MultimodalClassifier) -> None:
     record = cases(1, 14)[0]
     (found,) = fitted.explain(record, "both")
 
-    def logit(given: Record) -> float:
-        logits, _ = fitted.fused(fitted.read([given]))
+    def logit(**changes: Any) -> float:
+        given = {"text": record.text, "images": record.images, "metadata": record.metadata, **changes}
+        logits, _ = fitted.fused(fitted.read([Record(**given)]))
         return float(logits[0, LABELS.index("both")] - logits[0].mean())
 
-    bare = {
-        "images": Record(record.text, metadata=record.metadata),
-        "text": Record("", images=record.images, metadata=record.metadata),
-        "age": Record(record.text, images=record.images, metadata={"sex": record.metadata["sex"]}),
-        "sex": Record(record.text, images=record.images, metadata={"age": record.metadata["age"]}),
+    sex, age = ({name: record.metadata[name]} for name in ("sex", "age"))
+    ways = {
+        "": ({"images": []}, {}, {"images": []}),
+        str(age["age"]): ({"metadata": sex}, {"metadata": age}, {"metadata": {}}),
+        sex["sex"]: ({"metadata": age}, {"metadata": sex}, {"metadata": {}}),
     }
-    assert len(found.findings) == 4
-    for one in found.findings:
-        rest = bare[one.name or one.modality]
-        assert one.weight == pytest.approx(logit(record) - logit(rest), abs=1e-4)
+    others = {one.text: one.weight for one in found.findings if one.modality != "text"}
+    assert others.keys() == ways.keys()
+    for name, weight in others.items():
+        rest, alone, absent = (logit(**changes) for changes in ways[name])
+        assert weight == pytest.approx((logit() - rest + alone - absent) / 2, abs=1e-3)
+
+
+def test_what_sentences_weigh_is_what_the_text_says_against_the_mean_of_all_texts(fitted: MultimodalClassifier) -> None:
+    text = "\n\n".join(["no node was felt", "the node is palpable"] * 20)  # in several windows
+    (found,) = fitted.explain(Record(text), "both")
+    assert len(found.findings) == 40
+    vector = torch.from_numpy(fitted.read([Record(text)]).vectors["text"])
+    logits = fitted.head.fusion.alone("text", torch.cat([vector, fitted.head.fusion.norms[0].mean[None]])).detach()
+    wanted = logits[:, LABELS.index("both")] - logits.mean(dim=1)
+    assert sum(one.weight for one in found.findings) == pytest.approx(float(wanted[0] - wanted[1]), abs=1e-3)
+
+
+def test_of_several_pictures_each_has_a_weight_and_a_heat_map(fitted: MultimodalClassifier) -> None:
+    dark, bright = (next(r for r in cases(20, 17) if r.labels["kind"][0].name == name) for name in ("neither", "image"))
+    record = Record(images=[*dark.images, *bright.images])
+    (found,) = fitted.explain(record, "image")
+    weights = {one.image: one.weight for one in found.findings}
+    assert weights[1] > 0 > weights[0]
+    assert [heat.image for heat in found.heat_maps] == [0, 1]
 
 
 def test_the_heat_map_of_the_fused_answer_lies_where_the_picture_shows_it(fitted: MultimodalClassifier) -> None:
@@ -240,15 +262,6 @@ def test_explaining_what_cannot_be_is_refused_and_nothing_has_no_findings(fitted
         fitted.explain(cases(1, 16), "mass")
     (found,) = fitted.explain(Record(""))
     assert (found.label, found.probability, found.findings, found.heat_maps) == ("", 0.0, [], [])
-
-
-def test_sentences_of_a_long_note_are_left_out_some_together(fitted: MultimodalClassifier) -> None:
-    record = Record("\n".join(["the node is palpable"] * 100), "long")
-    (found,) = fitted.explain(record)
-    assert len(found.findings) == 34
-    spans = sorted((one.start, one.end) for one in found.findings)
-    assert spans[0][0] == 0
-    assert spans[-1][1] == len(record.text)
 
 
 def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: MultimodalClassifier) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from tiny import tiny_base
 
 import clinnlp
-from clinnlp import Label, Record, Sentence
+from clinnlp import Image, Label, Record, Sentence
 from clinnlp.errors import ClinNLPError, ConfigError, CorpusError, TrainingError
 from clinnlp.formats import brat, jsonl, parquet
 from clinnlp.stages import EntityExtractor
@@ -404,7 +405,10 @@ def test_the_gold_of_a_recipe_is_the_label_set_that_it_names_and_no_other() -> N
     labels = [Label("a"), Label("b"), Label("c")]
     item = {"label_set": "theirs", "names": {"a": "x", "b": "x"}}
     record = Record("Well.", labels={"theirs": labels}, sentences=[Sentence(0, 5, labels={"theirs": labels[1:]})])
+    record.images = [Image(np.zeros((2, 2), dtype=np.uint8), labels={"theirs": labels[:1]})]
     made = _relabelled(record, item, "ours")
+    assert [label.name for label in made.images[0].labels["ours"]] == ["x"]
+    assert "ours" not in record.images[0].labels
     assert [label.name for label in made.labels["ours"]] == ["x", "c"]
     assert [label.name for label in made.sentences[0].labels["ours"]] == ["x", "c"]
     assert "ours" not in record.labels
