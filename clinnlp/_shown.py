@@ -50,6 +50,7 @@ def show_run(report: RunReport, output: str, html: str | None) -> None:
     counts = report.to_dict()
     _count_rows(table, "entities", counts["entities"])
     _count_rows(table, "sections", {name or "(before the first heading)": n for name, n in counts["sections"].items()})
+    _count_rows(table, "labels", counts["labels"])
     _count_rows(table, "failures", counts["failures"])
     if table.row_count:
         console.print(table)

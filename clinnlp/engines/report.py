@@ -31,6 +31,8 @@ class RunReport:
         Records whose id an earlier record has.
     entities, sections : dict of str to int
         Label, or canonical name of a section -> how many were found; `other` for sections named after their heading.
+    labels : dict of str to int
+        `set: label` -> of how many records it is the best label of that set.
     parts : int
         Files that hold the output.
     resumed : int
@@ -46,6 +48,7 @@ class RunReport:
     duplicate_ids: int = 0
     entities: dict[str, int] = field(default_factory=dict)
     sections: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
     parts: int = 0
     resumed: int = 0
     seconds: float = 0.0
@@ -58,6 +61,7 @@ class RunReport:
         _add(self.failures, Counter(f"{failure.stage}: {failure.error}" for failure in record.errors))
         _add(self.entities, Counter(entity.label for entity in record.entities))
         _add(self.sections, Counter(map(section_name, record.sections)))
+        _add(self.labels, Counter(f"{name}: {found[0].name}" for name, found in record.labels.items() if found))
 
     def add_counts(self, counts: Mapping[str, Any]) -> None:
         """Count what `counts` gave of another report."""
@@ -70,14 +74,14 @@ class RunReport:
 
     def counts(self) -> dict[str, Any]:
         """Give the counts of records and of what they hold, sorted, for the journal."""
-        names = ("records", "characters", "errors", "failures", "entities", "sections")
+        names = ("records", "characters", "errors", "failures", "entities", "sections", "labels")
         found = {name: getattr(self, name) for name in names}
         return {name: dict(sorted(n.items())) if isinstance(n, dict) else n for name, n in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values; entities and sections by how many there are."""
+        """Give the report as plain values; entities, sections and labels by how many there are."""
         plain = asdict(self)
-        for name in ("failures", "entities", "sections"):
+        for name in ("failures", "entities", "sections", "labels"):
             plain[name] = dict(sorted(plain[name].items(), key=lambda item: (-item[1], item[0])))
         return plain
 
