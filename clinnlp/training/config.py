@@ -106,8 +106,8 @@ class FitConfig:
         Choose the threshold of each label on the development records at the end, where a report may have several
         labels; see `ReportClassifier.tune`.
     allow_shared : bool
-        Let notes stand among both the training and the development records of a classifier, whose figures flatter
-        then: else the same record, and a fifth of the development texts or more, are refused.
+        Let notes, or pictures, stand among both the training and the development records of a classifier, whose figures
+        flatter then: else the same record, and a fifth of the development texts or pictures or more, are refused.
     mixing : dict of str to float, optional
         When heads are trained together: stage -> how often its examples are seen in an epoch; 1 by default.
     seed : int

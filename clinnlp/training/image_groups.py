@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from clinnlp.image import Image
 
-__all__ = ["DISTANCE", "HASH_BITS", "difference_hash", "image_groups", "joined"]
+__all__ = ["DISTANCE", "HASH_BITS", "difference_hash", "image_groups", "joined", "shared_pictures"]
 
 _SIDE = 16
 HASH_BITS = 2 * _SIDE * _SIDE
@@ -63,6 +63,42 @@ def image_groups(records: Iterable[Record], distance: int = DISTANCE) -> list[in
     if distance < 0:
         raise TrainingError(f"distance is {distance}: give a number of bits between 0 and {HASH_BITS}")
     records = list(records)
+    owners, hashes = _hashes(records)
+    pairs = _near(np.array(hashes), distance) if hashes else ()
+    return joined(len(records), ([owners[one], owners[other]] for one, other in pairs))
+
+
+def shared_pictures(train: Iterable[Record], dev: Iterable[Record], distance: int = DISTANCE) -> list[tuple[int, int]]:
+    """Find records on two sides of a split that share a picture, or have nearly the same one.
+
+    Parameters
+    ----------
+    train, dev : iterable of Record
+    distance : int
+        As for `image_groups`.
+
+    Returns
+    -------
+    list of (int, int)
+        For each record of `dev` that shares one the place of the first such record of `train`, and its own, from 0.
+
+    Raises
+    ------
+    TrainingError
+        If a picture cannot be decoded; the record is named.
+    """
+    import numpy as np
+
+    (owners, hashes), (others, given) = _hashes(train), _hashes(dev)
+    found: dict[int, int] = {}
+    if hashes and given:
+        for one, other in _near(np.array(hashes), distance, np.array(given)):
+            found[others[other]] = min(owners[one], found.get(others[other], owners[one]))
+    return [(ours, theirs) for theirs, ours in sorted(found.items())]
+
+
+def _hashes(records: Iterable[Record]) -> tuple[list[int], list[NDArray[np.bool_]]]:
+    """Give whose each picture is, and its hash."""
     owners: list[int] = []
     hashes: list[NDArray[np.bool_]] = []
     for place, record in enumerate(records):
@@ -72,8 +108,7 @@ def image_groups(records: Iterable[Record], distance: int = DISTANCE) -> list[in
             except ImageError as error:
                 raise TrainingError(f"{record_name(record.id, place)}: {error}") from None
             owners.append(place)
-    pairs = _near(np.array(hashes), distance) if hashes else ()
-    return joined(len(records), ([owners[one], owners[other]] for one, other in pairs))
+    return owners, hashes
 
 
 def difference_hash(image: Image) -> NDArray[np.bool_]:
@@ -134,14 +169,19 @@ def joined(count: int, together: Iterable[Sequence[int]]) -> list[int]:
     return [first(place) for place in range(count)]
 
 
-def _near(hashes: NDArray[np.bool_], distance: int) -> Iterator[tuple[int, int]]:
-    """Give the pairs of places whose hashes differ in no more bits than `distance`."""
+def _near(
+    hashes: NDArray[np.bool_], distance: int, others: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Give pairs of places whose hashes, or one of them and one of others, differ in no more bits than `distance`."""
     import numpy as np
 
     # As -1 and 1 the product of two hashes is the bits in which they agree less those in which they differ.
     signs = hashes.astype(np.float32) * 2 - 1
+    against = signs if others is None else others.astype(np.float32) * 2 - 1
     least = HASH_BITS - 2 * distance
     for start in range(0, len(signs), _BLOCK):
-        rows, columns = np.nonzero(signs[start : start + _BLOCK] @ signs[start:].T >= least)
-        ahead = columns > rows
-        yield from zip((rows[ahead] + start).tolist(), (columns[ahead] + start).tolist(), strict=True)
+        rows, columns = np.nonzero(signs[start : start + _BLOCK] @ against.T >= least)
+        rows += start
+        if others is None:
+            rows, columns = rows[columns > rows], columns[columns > rows]
+        yield from zip(rows.tolist(), columns.tolist(), strict=True)

@@ -18,6 +18,8 @@ from clinnlp.record import Record
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_name, gold_names, refuse_single_class, targets
+from clinnlp.training.image_groups import shared_pictures
+from clinnlp.training.labelling import TOO_MANY
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.sampling import resampled
@@ -63,6 +65,7 @@ def image_task(
     loss = ClassificationLoss(config, weights=class_weights(config.class_weights, counts, stage.labels))
     chosen = resampled(aims.tolist(), config.resample, config.seed)
 
+    notes = [] if dev is None else _check_pictures(stage, records, dev, config)
     check_views(config.augment, "FitConfig: augment", stage.labels)
     views = Views(config.augment) if config.augment else None
     if frozen := config.freeze == "encoder":
@@ -84,6 +87,25 @@ def image_task(
         evaluate=None if judged is None else lambda: _score(stage, judged),
         logits=None if judged is None else lambda: _image_logits(stage, judged),
         records=len({id(item.record) for item in items}),
+        notes=notes,
+    )
+
+
+def _check_pictures(
+    stage: ImageClassifier, train: Sequence[Record], dev: Sequence[Record], config: FitConfig
+) -> list[str]:
+    """Refuse pictures that stand on both sides of a split, as `check_split` does texts; tell of those that may."""
+    shared = shared_pictures(train, dev)
+    if not shared:
+        return []
+    same = next(((one, other) for one, other in shared if train[one].id == dev[other].id and train[one].id), None)
+    told = f"{len(shared)} of {len(dev)} development records have a picture of a training record, or nearly the same"
+    if config.allow_shared or (same is None and len(shared) < TOO_MANY * len(dev)):
+        return [f"{told}: figures on them flatter"]
+    one, other = same or shared[0]
+    raise TrainingError(
+        f"stage {stage.name!r}: {told}, such as {gold_name(train[one], train)} and {gold_name(dev[other], dev)}: keep"
+        " them on one side (see clinnlp.training.splits.image_groups and split), or fit with allow_shared=True"
     )
 
 

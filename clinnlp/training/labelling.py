@@ -21,11 +21,11 @@ from clinnlp.training.thresholds import best_threshold, least_probability
 if TYPE_CHECKING:
     from clinnlp.stages._labelling import LabellingStage
 
-__all__ = ["check_split", "evaluate_labels", "gold_notes", "tune_labels"]
+__all__ = ["TOO_MANY", "check_split", "evaluate_labels", "gold_notes", "tune_labels"]
 
 _NAMED = 5
-# Of the development records: more of them with the text of a training record are no chance.
-_TOO_MANY = 0.2
+TOO_MANY = 0.2
+"""Share of the development records that may have what a training record has before a fit is refused."""
 
 
 def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> list[str]:
@@ -52,7 +52,7 @@ def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | Non
     same = next(((ours, theirs) for ours, theirs in pairs if ours.id == theirs.id and ours.id), None)
     count = sum(len(one.dev) for one in shared)
     told = f"{count} of {len(dev)} development records have the text of a training record"
-    if config.allow_shared or (same is None and count < _TOO_MANY * len(dev)):
+    if config.allow_shared or (same is None and count < TOO_MANY * len(dev)):
         return [f"{told}: figures on them flatter"]
     first, second = same or pairs[0]
     raise TrainingError(

@@ -10,9 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from clinnlp import Image, Record
+from clinnlp import FitConfig, Image, Record
 from clinnlp.errors import TrainingError
-from clinnlp.training.image_groups import difference_hash, joined
+from clinnlp.stages import ImageClassifier
+from clinnlp.training.image_groups import difference_hash, joined, shared_pictures
 from clinnlp.training.splits import image_groups, split
 
 SECRET = "Zebulon"
@@ -70,6 +71,40 @@ def test_records_with_a_picture_in_common_are_joined_in_chains() -> None:
     assert image_groups([*records, Record(images=[two]), Record()]) == [0, 1, 2, 1, 1, 5]
     assert image_groups([]) == image_groups([], 0) == []
     assert joined(6, [[4, 2], [5, 0], [2, 5]]) == [0, 1, 0, 3, 0, 0]
+
+
+def test_a_picture_on_both_sides_of_a_split_is_found() -> None:
+    one, two, three = (changed(scene(seed)) for seed in (1, 2, 3))
+    train = [Record("no picture"), Record(images=[one[0]]), Record(images=[two[0], one[1]])]
+    dev = [Record(images=[three[0]]), Record(images=[one[3]]), Record(), Record(images=[three[1], two[1]])]
+    assert shared_pictures(train, dev) == [(1, 1), (2, 3)]
+    assert shared_pictures(train, dev, 0) in ([], [(1, 1)], [(2, 3)], [(1, 1), (2, 3)])
+    assert shared_pictures(train, []) == shared_pictures([], dev) == shared_pictures([], []) == []
+
+
+def test_a_fit_refuses_pictures_on_both_sides_unless_they_are_allowed() -> None:
+    def records(seeds: range, form: int) -> list[Record]:
+        labels = [["low", "high"][seed % 2] for seed in seeds]
+        shown = [changed(scene(seed))[form] for seed in seeds]
+        return [
+            Record(id=f"{seed}-{form}", images=[Image(one.array, data=one.data, labels={"kind": [label]})])
+            for seed, one, label in zip(seeds, shown, labels, strict=True)
+        ]
+
+    train = records(range(20), 0)
+    stage = ImageClassifier.from_base(labels=["low", "high"], name="kind", image_size=16, width=2)
+    few = records(range(40, 59), 1) + records(range(3, 4), 1)
+    report = stage.fit(train, few, FitConfig(epochs=1))
+    assert report.notes == [
+        "1 of 20 development records have a picture of a training record, or nearly the same: figures on them flatter"
+    ]
+    many = records(range(12, 30), 1)
+    with pytest.raises(TrainingError, match=r"8 of 18 development records .* such as record '12-0' and record '12-1'"):
+        stage.fit(train, many, FitConfig(epochs=1))
+    with pytest.raises(TrainingError, match="such as record '5-0' and record '5-0'"):
+        stage.fit(train, [*few[:18], train[5]], FitConfig(epochs=1))
+    allowed = stage.fit(train, many, FitConfig(epochs=1, allow_shared=True))
+    assert allowed.notes[0].startswith("8 of 18 development records")
 
 
 def test_more_pictures_than_a_block_are_all_compared() -> None:
