@@ -326,7 +326,7 @@ def _gold(named: Any, folder: Path, before: Sequence[Stage], stage: Any) -> list
         if PLANTED in item:
             found = plant_identifiers(found, item[PLANTED])
         records += [_relabelled(record, item, stage.name) for record in found] if RELABEL & set(item) else found
-    rules = rules_before(before, stage, [one for one in before if hasattr(one, "fit")])
+    rules = rules_before(before, stage)
     return list(Pipeline(rules).pipe(stage.place_gold(record) for record in records)) if rules else records
 
 

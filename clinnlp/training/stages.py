@@ -107,7 +107,7 @@ def fit_pipeline(
         notes.append(f"nothing was given for {named}: their heads are on an encoder that has changed")
     tasks: list[HeadTask] = []
     for stage in stages:
-        before = rules_before(pipeline.stages.values(), stage, learning)
+        before = rules_before(pipeline.stages.values(), stage)
         records, development = (_prepared(some, before, stage) for some in (given[stage.name], judged.get(stage.name)))
         tasks.append(stage.fit_task(records or [], development or None, config))
         if config.output is not None:
@@ -142,8 +142,10 @@ def _own(stage: Any, record: Record) -> Record:
 
 def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
     if not stages:
+        alone = [name for name, one in pipeline.stages.items() if one.encoder is None and hasattr(one, "fit_task")]
+        told = f"; {alone[0]!r} is on none, and is fitted by itself: nlp[{alone[0]!r}].fit" if alone else ""
         raise TrainingError(
-            f"no stage of {pipeline.name} on a text encoder has gold: give records with entities or labels"
+            f"no stage of {pipeline.name} on a text encoder has gold: give records with entities or labels{told}"
         )
     apart = [stage.name for stage in stages if stage.encoder is not stages[0].encoder]
     if apart:
@@ -153,14 +155,14 @@ def _check_joint(pipeline: Pipeline, stages: Sequence[Stage]) -> None:
         )
 
 
-def rules_before(stages: Iterable[Stage], stage: Stage, learning: Sequence[Stage]) -> list[Stage]:
+def rules_before(stages: Iterable[Stage], stage: Stage) -> list[Stage]:
     """Give the earlier stages whose work a stage reads in training: not those that learn, nor what needs theirs."""
     found: list[Stage] = []
     absent: set[str] = set()
     for one in stages:
         if one is stage:
             break
-        if one in learning or one.encoder is not None or absent.intersection(one.requires):
+        if one.encoder is not None or hasattr(one, "fit") or absent.intersection(one.requires):
             absent.update(one.assigns)
         else:
             found.append(one)

@@ -290,6 +290,14 @@ def test_a_training_set_without_gold_is_refused_by_every_stage(base: str, gold: 
         Pipeline([shared]).fit(gold)
 
 
+def test_a_pipeline_whose_pictures_alone_have_gold_says_how_they_are_fitted() -> None:
+    seen = ImageClassifier.from_base(labels=["none", "mass"], name="finding", image_size=8)
+    record = Record(images=[Image(np.zeros((8, 8), dtype=np.uint8), labels={"finding": ["mass"]})])
+    with refused(TrainingError, "'finding' is on none, and is fitted by itself: nlp['finding'].fit"):
+        Pipeline([seen]).fit([record])
+
+
+
 def test_development_records_without_gold_are_refused_or_give_zeros(base: str) -> None:
     train = [Record("took", labels={"reports": [name]}) for name in ("few", "many")]
     with refused(TrainingError, "no record has gold under labels['reports']"):
