@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from clinnlp.record import Value
 from clinnlp.stages._values.context import Context
@@ -82,7 +83,8 @@ class Quantities:
         glued : bool
             Whether a letter stands right before it, so that it needs a known name.
         """
-        read = read_expression(self._units, low, text, at)
+        counts = None if glued else partial(self._context.counts, low)
+        read = read_expression(self._units, low, text, at, counts)
         if read is None or (glued and read.unit is None and _TAIL.match(low, read.end)):
             return None
         if read.unit is None and not read.joined and self._context.is_name(low, at, read.end):
@@ -92,11 +94,13 @@ class Quantities:
         lengths = free and read.unit is not None and read.unit.dimensions == ("length",)
         name = self._context.name(low, text, start, marks.names, free, lengths)
         known = name is not None and name[2]
-        negative = self._is_negative(low, at, known, read)
+        negative = text[at - 1 : at] == "−" or self._is_negative(low, at, known, read)
         if ((glued or negative is None) and not known) or (glued and _is_code(low, at, read)):
             return None
         place = name[:2] if name else None
-        if known and read.unit is not None and read.unit.symbol == "s" and read.glued and not read.numbers[0] % 10:
+        if read.unit is not None and read.unit.symbol == "s" and read.glued and not read.numbers[0] % 10:
+            if not known:
+                return None  # in the 90s
             read.unit, comparator = None, "~"
         covering = marks.covering(at, read.end)
         if read.unit is None and not known:

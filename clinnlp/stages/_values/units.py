@@ -131,11 +131,19 @@ class Units:
 
     def normal(self, number: float, symbol: str) -> tuple[float, str] | None:
         """Give a number in the one unit of its dimension; None where the result would be no number."""
-        if symbol not in self._steps:
-            self._steps[symbol] = self._step(symbol)
-        factor, offset, normal = self._steps[symbol]
+        factor, offset, normal = self._known_step(symbol)
         found = tidy(number * factor + offset)
         return (found, normal) if math.isfinite(found) else None
+
+    def converted(self, number: float, unit: Unit, other: Unit) -> float:
+        """Give a number of one unit in another of its dimension."""
+        have, want = self._known_step(unit.symbol), self._known_step(other.symbol)
+        return tidy((number * have[0] + have[1] - want[1]) / want[0])
+
+    def _known_step(self, symbol: str) -> tuple[float, float, str]:
+        if symbol not in self._steps:
+            self._steps[symbol] = self._step(symbol)
+        return self._steps[symbol]
 
     def _step(self, symbol: str) -> tuple[float, float, str]:
         unit = self._units[self._known(symbol)]

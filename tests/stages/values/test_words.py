@@ -28,6 +28,7 @@ Gy 1 Gy; cGy 0.01 Gy; HU 1 HU; V 1 V; mV 1e-3 V; W 1 W; Fr 1 Fr; bpm 1 /min; bre
 mL/min/1.73m² 1 mL/min/1.73m²; kg/m² 1 kg/m²; mg/dL 0.01 g/L; g/dL 10 g/L; pack/day 1 pack/day
 mL/day 6.94444444e-7 L/min; g/day 1 g/day; mg/day 1e-3 g/day; mL/min 1e-3 L/min; L/min 1 L/min
 10^3/µL 1e9 1/L; 10^6/µL 1e12 1/L; 10^9/L 1e9 1/L; °C 1 °C; °F -17.2222222 °C; 斤 500 g
+万U 1e4 U; 万IU 1e4 IU; 10^4/µL 1e10 1/L
 """
 WORDS = """
 kg = kgs, kilo, kilos, ㎏, 千克, 公斤; g = gm, gms, 克; mg = mgs, mgm, ㎎, 毫克; µg = mcgs, ㎍, 微克; 斤 = 斤
@@ -54,6 +55,7 @@ mL/day = ml/24h, ml/24 h, ml/24hr, ml/24 hr, ml/24hrs, ml/24 hrs, ml/24 hours, m
 g/day = g/24h, g/24 h, g/24hr, g/24 hr, g/24hrs, g/24 hrs, g/24 hours, g/24小时, 克/24小时
 mg/day = mg/24h, mg/24 h, mg/24hr, mg/24 hr, mg/24hrs, mg/24 hrs, mg/24 hours, mg/24小时, 毫克/24小时
 mL/min = ml/分, ml／分, 毫升/分; L/min = l/分, l／分, 升/分
+万U = 万单位, 万u; 万IU = 万国际单位, 万iu; 10^4/µL = 万/ul, 万/µl
 """  # noqa: E501
 # Of each dimension, what pint calls the unit that values are given in.
 IN_PINT = {"g": "g", "L": "L", "m": "m", "m²": "m**2", "mmHg": "mmHg", "day": "day", "mol": "mol", "kcal": "kcal",
@@ -209,10 +211,10 @@ def test_every_word_about_a_drug_means_what_this_page_says(field: str, kind: str
 
 COMPARATORS = {
     "<": "<|less than|below|under|fewer than|lower than|小于|低于|少于|不到",
-    "<=": "<=|=<|≤|⩽|at most|up to|no more than|not more than|maximum of|less than or equal to|"
+    "<=": "<=|< =|</=|=<|≤|⩽|at most|up to|no more than|not more than|maximum of|less than or equal to|"
     "不超过|不大于|最多|小于等于",
     ">": ">|more than|greater than|above|over|higher than|in excess of|exceeding|大于|高于|超过|多于",
-    ">=": ">=|=>|≥|⩾|at least|no less than|not less than|minimum of|greater than or equal to|"
+    ">=": ">=|> =|>/=|=>|≥|⩾|at least|no less than|not less than|minimum of|greater than or equal to|"
     "不低于|不小于|至少|大于等于",
     "~": "~|≈|about|approximately|approx|approx.|around|roughly|nearly|almost|circa|ca.|约|大约|近",
 }
