@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,15 @@ def test_units_of_ones_own_are_found_and_saved(tmp_path: Path) -> None:
         ("names: [on]", r"names in the rules of values is not a list of texts"),
         ("[1]", r"are a mapping, not list"),
         ("a: [", r"cannot be read \(ParserError\)"),
+        ("definitions: [wood]", r"the definition 'wood' defines no unit: write `name = 5 milliliter`"),
+        ("definitions: ['@import wood']", r"the definition '@import wood' defines no unit"),
+        ("definitions: ['gram = 5 gram']", r"the definition 'gram = 5 gram' names itself"),
+        ("definitions: ['wood = 9**9**9 m']", r"the definition 'wood = 9\*\*9\*\*9 m' has powers that pint is not given"),
+        ("units: {length: {rod: {pint: 9**9**9 m}}}", r"units: length: 'rod' has powers that pint is not given: write at"),
+        ("units: {length: {rod: {pint: 9^(9) m}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {rod: {pint: 9⁹⁹⁹⁹⁹⁹⁹ m}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {rod: {pint: 9 ** 16}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {9**9**9: {words: [rod]}}}", r"units: length: '9\*\*9\*\*9' has powers"),
     ],
 )
 def test_rules_of_another_form_are_refused_in_one_line(rules: str, message: str, tmp_path: Path) -> None:
@@ -282,6 +292,9 @@ def test_a_unit_that_pint_does_not_know_is_named_when_it_is_met() -> None:
     stage = ValueExtractor(rules={"units": {"mass": {"blorb": {"words": ["blorb"]}}}})
     with pytest.raises(ConfigError, match=r"pint cannot turn 'blorb' into 'g' \(UndefinedUnitError\): mend its `pint`"):
         values("5 blorb", stage)
+    for definition in ("wood = 80 * zorble", "gram = 3 * zorble", "wood = 3 ) m"):
+        with pytest.raises(ConfigError, match=f"pint cannot use the definition {re.escape(repr(definition))} "):
+            values("5 mg", ValueExtractor(rules={"definitions": ["rod = 5 meter", definition]}))
     with pytest.raises(ConfigError, match=r"no unit has the symbol 'nothing'"):
         values("5 mg", ValueExtractor(rules={"exact": {"N": "nothing"}}))
 

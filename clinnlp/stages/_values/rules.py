@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from clinnlp.errors import ConfigError
 from clinnlp.rules import load_rules
+from clinnlp.stages._rules import shown
 
 __all__ = ["check_own", "read_own", "value_rules"]
 
@@ -20,6 +22,14 @@ _ENTRY: dict[str, dict[str, Any]] = {
     "routes": {"words": list, "weak": list},
     "frequencies": {"words": list, "weak": list, "number": (int, float)},
 }
+# pint works out powers of whole numbers to the last digit, which 9**9**9 has 370 million of.
+_POWER = re.compile(r"(?:\*\*|\^)\s*(?P<by>[+-]?\d{1,2}(?:\.\d{1,3})?(?![\d.]))?(?P<again>\s*(?:\*\*|\^))?")
+_RAISED = re.compile(r"[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_RAISED_TO = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_MOST_POWERS = 4
+_HIGHEST = 15
+_LONGEST = 200
+_DEFINITION = re.compile(r"\s*[^\W\d][^=]*=\s*\S")
 
 
 def value_rules(lang: str, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -68,11 +78,15 @@ def check_own(rules: Any) -> dict[str, Any]:
             raise ConfigError(f"the rules of values have no field {field!r}: give some of {_known(_OWN)}")
         if field in ("definitions", "names"):
             _check_words(value, field)
+            for definition in value if field == "definitions" else ():
+                _check_definition(definition)
         elif not isinstance(value, Mapping):
             raise ConfigError(f"{field} in the rules of values is a mapping, not {type(value).__name__}")
         elif field == "units":
             for dimension, units in value.items():
                 _check_entries(units, "units", f"units: {dimension}")
+                for symbol, entry in units.items():
+                    _check_powers(str(entry.get("pint", symbol)), f"units: {dimension}: {shown(symbol)}")
         elif field in _ENTRY:
             _check_entries(value, field, field)
         else:
@@ -97,6 +111,29 @@ def _check_entries(entries: Any, field: str, where: str) -> None:
 def _check_words(words: Any, where: str) -> None:
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise ConfigError(f"{where} in the rules of values is not a list of texts: quote numbers and leave none empty")
+
+
+def _check_definition(definition: str) -> None:
+    if not _DEFINITION.match(definition):
+        raise ConfigError(f"the definition {shown(definition)} defines no unit: write `name = 5 milliliter`")
+    name, _, given = definition.partition("=")
+    if re.search(rf"(?<![\w\[]){re.escape(name.strip())}(?![\w\]])", re.split("[=;]", given)[0]):
+        raise ConfigError(f"the definition {shown(definition)} names itself: say what the unit is in others")
+    _check_powers(definition, f"the definition {shown(definition)}")
+
+
+def _check_powers(expression: str, where: str) -> None:
+    """Refuse what pint could not work out in any time: high powers, and powers of powers."""
+    written = _RAISED.sub(lambda raised: f"**{raised.group().translate(_RAISED_TO)}", expression)
+    powers = list(_POWER.finditer(written))
+    if len(written) > _LONGEST:
+        raise ConfigError(f"{where} has over {_LONGEST} characters for pint: write it shorter")
+    if len(powers) > _MOST_POWERS or any(
+        not power["by"] or power["again"] or abs(float(power["by"])) > _HIGHEST for power in powers
+    ):
+        raise ConfigError(
+            f"{where} has powers that pint is not given: write at most {_MOST_POWERS}, each by a number up to {_HIGHEST}"
+        )
 
 
 def _known(names: Any) -> str:

@@ -148,8 +148,8 @@ class Units:
     def _step(self, symbol: str) -> tuple[float, float, str]:
         unit = self._units[self._known(symbol)]
         normal = self.normal_symbol(unit)
+        registry = self._pint()
         try:
-            registry = self._pint()
             have, want = (registry.parse_expression(self._expression(name)) for name in (symbol, normal))
             if unit.dimensions == ("temperature",):
                 zero, one = (registry.Quantity(at, have.units).to(want.units).magnitude for at in (0.0, 1.0))
@@ -183,9 +183,13 @@ class Units:
             # pint takes a second to import.
             from pint import UnitRegistry
 
-            self._registry = UnitRegistry(cache_folder=None)
+            registry = UnitRegistry(cache_folder=None)
             for definition in self._definitions:
-                self._registry.define(definition)
+                _define(registry, definition)
+            # Only now: one may be made of another behind it.
+            for definition in self._definitions:
+                _define(registry, definition, known=True)
+            self._registry = registry
         return self._registry
 
     def __getstate__(self) -> dict[str, Any]:
@@ -194,6 +198,20 @@ class Units:
 
 _DOSE_PARTS = {"mL", "kg", "h", "min", "day", "m²", "tsp", "week"}
 _BELOW = {"mass": "kg"}
+
+
+def _define(registry: Any, definition: str, known: bool = False) -> None:
+    """Add a definition to those of pint, or see whether one that is there can be worked out."""
+    try:
+        if known:
+            given = re.split("[=;]", definition)[1].strip()
+            if not given.startswith("["):  # a dimension of its own
+                registry.Quantity(given).to_root_units()
+        else:
+            registry.define(definition)
+    except Exception as error:
+        reason = type(error).__name__
+        raise ConfigError(f"pint cannot use the definition {definition[:40]!r} ({reason}): mend it") from error
 
 
 def _over(low: str, at: int) -> int:
