@@ -40,15 +40,19 @@ def check_pattern(given: Any, place: str) -> None:
     """
     if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence) or not given:
         raise ConfigError(f"{place}: its pattern is no list of tokens: write [{{LOWER: chest}}, {{LOWER: pain}}]")
+    try:
+        has_regex = any(isinstance(token, Mapping) and any(map(_has_regex, token.values())) for token in given)
+    except RecursionError:
+        raise ConfigError(f"{place}: its pattern holds itself: write it out") from None
+    if has_regex:
+        raise ConfigError(f"{place}: REGEX in a pattern can run away: write a rule with `regex`")
     for token in given:
         if not isinstance(token, Mapping):
             raise ConfigError(f"{place}: a token of its pattern is no mapping: write {{LOWER: chest}}")
-        for name, value in token.items():
+        for name in token:
             if str(name).upper() not in _ATTRIBUTES:
                 known = ", ".join(sorted(_ATTRIBUTES))
                 raise ConfigError(f"{place}: its pattern asks for {str(name)[:40]!r}: known are {known}")
-            if _has_regex(value):
-                raise ConfigError(f"{place}: REGEX in a pattern can run away: write a rule with `regex`")
 
 
 def _has_regex(value: Any) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clinnlp.errors import ConfigError
 from clinnlp.rules import load_rules
+from clinnlp.stages._rule_yaml import read_yaml
 from clinnlp.stages._rules import shown
 
 __all__ = ["check_own", "read_own", "value_rules"]
@@ -58,10 +57,10 @@ def read_own(path: str | Path) -> dict[str, Any]:
         If the file cannot be read, or holds what rules of values cannot.
     """
     try:
-        rules = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the rules of values cannot be read ({type(error).__name__}): give a YAML file") from error
-    return check_own(rules)
+    return check_own(read_yaml(text, "the file of rules of values"))
 
 
 def check_own(rules: Any) -> dict[str, Any]:
@@ -131,9 +130,8 @@ def _check_powers(expression: str, where: str) -> None:
     if len(powers) > _MOST_POWERS or any(
         not power["by"] or power["again"] or abs(float(power["by"])) > _HIGHEST for power in powers
     ):
-        raise ConfigError(
-            f"{where} has powers that pint is not given: write at most {_MOST_POWERS}, each by a number up to {_HIGHEST}"
-        )
+        most = f"at most {_MOST_POWERS}, each by a number up to {_HIGHEST}"
+        raise ConfigError(f"{where} has powers that pint is not given: write {most}")
 
 
 def _known(names: Any) -> str:

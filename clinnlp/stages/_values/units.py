@@ -183,7 +183,7 @@ class Units:
             # pint takes a second to import.
             from pint import UnitRegistry
 
-            registry = UnitRegistry(cache_folder=None)
+            registry: Any = UnitRegistry(cache_folder=None)
             for definition in self._definitions:
                 _define(registry, definition)
             # Only now: one may be made of another behind it.
