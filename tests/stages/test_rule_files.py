@@ -223,6 +223,16 @@ def refused(rules: Any, message: str) -> None:
         ([{"label": "D", "pattern": [{"_": {"x": 1}}]}], "rule 1: its pattern asks for '_'"),
         ([{"label": "D", "pattern": [{"LOWER": {"REGEX": "a"}}]}], "rule 1: REGEX in a pattern can run away"),
         ([{"label": "D", "pattern": [{"lower": {"fuzzy": {"regex": "a"}}}]}], "rule 1: REGEX in a pattern"),
+        (
+            [{"label": "D", "pattern": [{"OP": "*"}, {"op": "+"}, {"OP": "{2,}"}]}],
+            "rule 1: its pattern leaves 15 open, at",
+        ),
+        (
+            [{"label": "D", "pattern": [{"LOWER": "a", "OP": "?"}] * 13}],
+            "rule 1: its pattern leaves 13 open, at most 12",
+        ),
+        ([{"label": "D", "pattern": [{"OP": "{1,20}"}]}], "rule 1: its pattern leaves 19 open"),
+        ([{"label": "D", "pattern": [{"OP": "{999999}"}]}], "rule 1: its pattern repeats a token over 100 times"),
         ([{"label": "D", "pattern": [{"LOWER": "a"}], "case": True}], "rule 1: a pattern has no case"),
         (5, "rules: give a list of rules, or a mapping of labels to terms, not int"),
         ({"D": "aspirin"}, "rules: the label 'D' has no list of terms"),
