@@ -35,6 +35,7 @@ class Context:
     def __init__(self, rules: Mapping[str, Any]) -> None:
         self._names = {even(name) for name in rules["names"]}
         entries = [entry for units in rules["units"].values() for entry in units.values()]
+        self._units = {even(word) for entry in entries for word in entry.get("words", [])}
         self._doses = {even(word) for entry in entries if entry.get("dose") for word in entry.get("words", [])}
         self._exact = set(rules["exact_names"])
         self._after = re.compile(rf"(?: |-)?(?:{word_pattern(rules['names_after'])})(?:(?<=[{CJK}])|(?!{LETTER}))")
@@ -168,7 +169,7 @@ class Context:
             return None
         for count in range(min(_MOST_WORDS, len(tokens)), 0, -1):
             begin = tokens[-count][0]
-            if low[begin:end] in self._doses and _NUMBER_BEFORE.search(low, max(0, begin - 3), begin):
+            if low[begin:end] in self._doses and self._is_unit(low, begin, end):
                 return None  # the `mg` of 25 mg is no magnesium
             if low[begin:end] in self._names or (count == 1 and text[begin:end] in self._exact):
                 before = tokens[-count - 1] if count < len(tokens) else (0, 0)
@@ -176,13 +177,17 @@ class Context:
                 return (before[0] if beside else begin), end
         return None
 
+    def _is_unit(self, low: str, start: int, end: int) -> bool:
+        """Tell whether a word is the unit of the number before it."""
+        return low[start:end] in self._units and _NUMBER_BEFORE.search(low, max(0, start - 3), start) is not None
+
     def _free(self, low: str, tokens: list[tuple[int, int]]) -> tuple[int, int, bool] | None:
         """Take up to three words that can be a name."""
         end, begin = tokens[-1][1], -1
         for first, last in reversed(tokens[-_FREE_WORDS:]):
             word = low[first:last]
             beside = begin < 0 or low[last:begin] == " "
-            if begin < 0 and word.endswith(("ed", "ing")):
+            if begin < 0 and (word.endswith(("ed", "ing")) or self._is_unit(low, first, last)):
                 return None
             if not beside or word in self._no_names or not re.match(LETTER, word) or is_cjk(word[0]):
                 break

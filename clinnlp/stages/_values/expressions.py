@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from clinnlp.stages._values.numbers import DIGITS, read_digits, tidy
 from clinnlp.stages._values.text import LETTER
@@ -15,6 +15,8 @@ __all__ = ["Expression", "read_expression"]
 
 _MOST = 4
 _HUNDRED = 100
+_MANY = 30
+"""Times that the second strength of a drug of two parts is the first; no range of one dose is so wide."""
 _NUMBER = re.compile(DIGITS)
 _COMMA = re.compile(r"(\d{1,3}),(\d{1,2})(?![\d,]|, ?\d)")
 _LEADING_ZERO = re.compile(r"0,(\d{1,4})(?![\d,])")
@@ -57,6 +59,8 @@ class Expression:
         Whether a range is written with a word.
     glued : bool
         Whether the unit follows without a space.
+    bare_end : int
+        Where the last number ends.
     """
 
     numbers: list[float]
@@ -65,6 +69,7 @@ class Expression:
     end: int
     spoken: bool = False
     glued: bool = False
+    bare_end: int = 0
 
 
 @dataclass(slots=True)
@@ -72,7 +77,8 @@ class _One:
     number: float
     end: int
     unit: Unit | None = None
-    glued: bool = field(default=False)
+    glued: bool = False
+    bare_end: int = 0
 
 
 def read_expression(
@@ -94,7 +100,7 @@ def read_expression(
     first = _one(units, low, text, at, counts)
     if first is None:
         return None
-    alone = Expression([first.number], "", first.unit, first.end, glued=first.glued)
+    alone = Expression([first.number], "", first.unit, first.end, glued=first.glued, bare_end=first.bare_end)
     parts, joined, word = [first], "", ""
     while len(parts) < _MOST and (match := _SEPARATOR.match(low, parts[-1].end)):
         kind = _NAMES[match["word"]] if match["word"] else str(match.lastgroup)
@@ -121,12 +127,12 @@ def _one(units: Units, low: str, text: str, at: int, counts: Callable[[int, int]
     if power:
         counted = units.tens(power[0], found[1]) if found else None
         if counted is not None and found:
-            return _One(number, found[0], counted)
+            return _One(number, found[0], counted, bare_end=found[0])
         one = _One(tidy(number * 10.0 ** power[0]), power[1])
         if not math.isfinite(one.number):
             return None
     if found:
-        one.end, one.unit, one.glued = found[0], found[1], _over_gap(low, start) == start
+        one.end, one.unit, one.glued, one.bare_end = found[0], found[1], _over_gap(low, start) == start, start
     elif low[one.end : one.end + 1].isalpha() and re.match(LETTER, low[one.end]) and not _SEPARATOR.match(low, one.end):
         # A letter that is no unit: 5HT, 3rd, 2D. Tens of years and rates, as in 60s, are left to who knows a name.
         return one if low[one.end] == "s" else None
@@ -206,7 +212,7 @@ def _joined(units: Units, parts: list[_One], joined: str, word: str) -> Expressi
     unit = parts[-1].unit
     same = all(one.dimensions == known[0].dimensions for one in known)
     first = parts[0].unit
-    found = Expression(numbers, joined, unit or first, end, word not in ("", "-"), parts[-1].glued)
+    found = Expression(numbers, joined, unit or first, end, word not in ("", "-"), parts[-1].glued, parts[-1].bare_end)
     if joined == "times":
         return _size(units, found, parts)
     if joined == "error" and len(parts) == 2 and (first is None or unit is None or same):
@@ -216,7 +222,10 @@ def _joined(units: Units, parts: list[_One], joined: str, word: str) -> Expressi
             found.numbers = _in_one_unit(units, parts, unit)
             # `229 pounds or 104 kg`, and `100 mcg and 5 mg` or `20 mcg-0.1 mg` of two drugs, are no ranges.
             return found if word in ("", "to") and found.numbers[0] < found.numbers[1] else None
-        return found if numbers[0] < numbers[1] else _pair_of_doses(found)
+        two_drugs = (
+            word == "-" and unit is not None and unit.dimensions == ("mass",) and _MANY * numbers[0] <= numbers[1]
+        )
+        return found if numbers[0] < numbers[1] and not two_drugs else _pair_of_doses(found)
     if joined == "pair" and len(parts) <= 3:
         return _pair(units, found, parts)
     return found if joined == "ratio" and len(parts) == 2 and not known and 1 in numbers else None
@@ -242,7 +251,7 @@ def _in_one_unit(units: Units, parts: list[_One], unit: Unit) -> list[float]:
 
 
 def _pair_of_doses(found: Expression) -> Expression | None:
-    """Give 800-160 mg, the strengths of a drug of two parts."""
+    """Give 800-160 mg, or 5-325 mg, the strengths of a drug of two parts."""
     if found.unit is None or found.spoken:
         return None
     found.joined = "pair"

@@ -13,7 +13,7 @@ from clinnlp.stages._values.drugs import DrugWords
 from clinnlp.stages._values.found import Found
 from clinnlp.stages._values.numbers import DIGITS, FRACTIONS, Numbers
 from clinnlp.stages._values.patterns import Pattern, Patterns
-from clinnlp.stages._values.quantities import Marks, Quantities
+from clinnlp.stages._values.quantities import HEART_RATE, Marks, Quantities
 from clinnlp.stages._values.text import LETTER, WORD, even, is_cjk, word_pattern
 from clinnlp.stages._values.units import Units
 
@@ -109,7 +109,8 @@ class Finder:
         if quantity := self._quantities.find(low, text, start, marks, glued):
             yield quantity
         if not glued and _GOES_ON.match(low, start):
-            yield from self._patterns(self._for_digits, low, text, start, calendar)
+            if not HEART_RATE.match(text, end):
+                yield from self._patterns(self._for_digits, low, text, start, calendar)
             if (dose := self._drugs.dose(low, start)) and not _starts_anew(text, start, dose.end):
                 yield self._compared(low, dose)
 
@@ -148,7 +149,10 @@ class Finder:
             value = pattern.read(match, calendar) if match else None
             if value is not None and not (value.kind == "duration" and _DIOPTRES.fullmatch(text, start, value.end)):
                 value.kind = pattern.kind
-                yield self._compared(low, Found(value))
+                found = self._compared(low, Found(value))
+                # `<1:10` is a titre, no time of day.
+                if not (pattern.kind == "time" and low[found.start] in "<>" and ":" in low[found.start : found.end]):
+                    yield found
 
     def _compared(self, low: str, found: Found) -> Found:
         value = found.value

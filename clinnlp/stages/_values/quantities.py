@@ -15,7 +15,7 @@ from clinnlp.stages._values.found import Found
 from clinnlp.stages._values.text import LETTER
 from clinnlp.stages._values.units import Unit, Units
 
-__all__ = ["Marks", "Quantities"]
+__all__ = ["HEART_RATE", "Marks", "Quantities"]
 
 # What is given or smoked, before which there is a verb more often than a name.
 _NAMELESS = {
@@ -32,6 +32,9 @@ _NAMELESS = {
 _FRACTIONS = {(1.0, 2.0), (1.0, 3.0), (2.0, 3.0), (1.0, 4.0), (3.0, 4.0), (1.0, 8.0)}
 _TAIL = re.compile(rf"(?:{LETTER}|\d)")
 _THREE_LETTERS = re.compile(rf"{LETTER}{{3}}")
+HEART_RATE = re.compile(r" {1,2}(?:HR ?(?:[:=] ?)?[(\d]|H ?: ?\d)")
+"""What looks like the unit of a number and is the name of the next: 144/82 HR 69, R: 14 H: 180 cm."""
+_GAUZE = re.compile(r"\d ?x ?\Z")
 _WORD_BEHIND = re.compile(rf"-{LETTER}")
 _LARGEST_CODE = 12
 _FAR = 1 << 60
@@ -98,10 +101,16 @@ class Quantities:
         if ((glued or negative is None) and not known) or (glued and _is_code(low, at, read)):
             return None
         place = name[:2] if name else None
-        if read.unit is not None and read.unit.symbol == "s" and read.glued and not read.numbers[0] % 10:
-            if not known:
-                return None  # in the 90s
-            read.unit, comparator = None, "~"
+        if read.unit is not None and read.unit.symbol == "s" and read.glued:
+            if not known and (not read.numbers[0] % 10 or _GAUZE.search(low, max(0, at - 4), at)):
+                return None  # in the 90s, 4 x 4s
+            if not read.numbers[0] % 10:
+                read.unit, comparator = None, "~"
+        if read.unit is not None and HEART_RATE.match(text, read.bare_end):
+            read.unit, read.end = None, read.bare_end
+        if negative and not comparator:
+            comparator, start = self._context.comparator(low, at - 1)
+            start += not comparator
         covering = marks.covering(at, read.end)
         if read.unit is None and not known:
             place = self._bare(low, start, read, comparator, covering is not None)
@@ -119,7 +128,7 @@ class Quantities:
         if not at or low[at - 1] != "-":
             return False
         before = low[at - 2 : at - 1]
-        if before and before not in " (:=[\n":
+        if before and before not in " (:=[<>≤≥~\n":
             return None
         return known or (read.unit is not None and read.unit.dimensions == ("temperature",))
 
@@ -158,7 +167,8 @@ class Quantities:
     ) -> Found:  # fmt: skip
         unit = read.unit
         numbers = [-read.numbers[0], *read.numbers[1:]] if negative else read.numbers
-        if read.joined == "pair" and unit is not None and unit.dose and tuple(numbers) in _FRACTIONS:
+        whole = unit is not None and (unit.dose or unit.dimensions == ("length",))
+        if read.joined == "pair" and whole and tuple(numbers) in _FRACTIONS:
             numbers, read.joined = [numbers[0] / numbers[1]], ""
         behind, end = self._context.comparator_behind(low, span[1])
         value = Value(span[0], end, unit=unit.symbol if unit else "", comparator=behind or comparator)
@@ -190,5 +200,7 @@ _NOWHERE = (-1, -1)
 def _is_code(low: str, at: int, read: Expression) -> bool:
     """Tell whether a number that is glued to a letter or two names something, as in T2 or Mg2+."""
     short = not _THREE_LETTERS.match(low[max(0, at - 3) : at])
-    small = read.unit is None and read.numbers[0] <= _LARGEST_CODE and read.numbers[0] == int(read.numbers[0])
-    return (short and small and len(read.numbers) == 1) or _WORD_BEHIND.match(low, read.end) is not None
+    # Also spines, T3-4, and stages, T1C.
+    bare = read.unit is None or (read.glued and read.unit.dimensions in (("temperature",), ("time",)))
+    small = bare and all(number <= _LARGEST_CODE and number == int(number) for number in read.numbers)
+    return (short and small and read.joined in ("", "range")) or _WORD_BEHIND.match(low, read.end) is not None
