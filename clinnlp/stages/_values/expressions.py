@@ -104,8 +104,8 @@ def read_expression(
     parts, joined, word = [first], "", ""
     while len(parts) < _MOST and (match := _SEPARATOR.match(low, parts[-1].end)):
         kind = _NAMES[match["word"]] if match["word"] else str(match.lastgroup)
-        if joined and kind != joined:
-            break
+        if joined and (kind != joined or (kind == "range" and match["word"])):
+            break  # 9 to 10 mg/dL and 38 to 44 pg/mL
         # In `1-2 500 mg tablets` the count is a range.
         following = _one(units, low, text, match.end(), counts if parts[-1].number >= _HUNDRED else None)
         if following is None:
@@ -146,7 +146,7 @@ def _number(units: Units, low: str, text: str, at: int, counts: Callable[[int, i
     match = _POINTS.match(low, at)
     if match and units.match(low, text, _over_gap(low, match.end())):
         return _One(float(match.group().replace(".", "").replace(",", ".")), match.end())
-    match = _LEADING_ZERO.match(low, at) or _NUMBER.match(low, at) or _COMMA.match(low, at)
+    match = _LEADING_ZERO.match(low, at) or _NUMBER.match(low, at)
     comma = _COMMA.match(low, at)
     if comma and comma.end() > (match.end() if match else at) and units.match(low, text, _over_gap(low, comma.end())):
         match = comma

@@ -35,7 +35,7 @@ kg = kgs, kilo, kilos, ㎏, 千克, 公斤; g = gm, gms, 克; mg = mgs, mgm, ㎎
 L = 升; mL = mls, cm3, ㏄, 毫升; µL = mm3, cumm, cu mm; tsp = tsp, teaspoon, teaspoons, teaspoonful
 tbsp = tbsp, tablespoon, tablespoons, tablespoonful; m = 米; cm = cms, ㎝, 厘米, 公分; mm = mms, ㎜, 毫米
 m² = m2, sq m, sq. m, square metre, square metres, meter squared, meters squared, metre squared; cm² = cm2, sqcm, square cm, sq. cm
-mL = cubic cm; cm² = centimeter squared, centimeters squared; mm² = mm2, square mm, sq. mm; mmHg = mmhg, mm hg, mm of hg, mm of mercury, torr, 毫米汞柱
+mL = cubic cm; cm² = centimeter squared, centimeters squared; mm² = mm2, square mm, sq. mm; mmHg = mmhg, mm hg, mm/hg, mm of hg, mm of mercury, torr, 毫米汞柱
 cmH2O = cmh2o, cm h2o, cm of water, cmh20; kPa = kpa; week = wk, wks; s = 秒; min = 分钟; mmol = 毫摩尔
 °C = degree celsius, degree centigrade, °c, ° c, ℃, deg c, degrees c, degree c, celsius, degrees celsius, deg celsius, centigrade, degrees centigrade, 度, 摄氏度
 °F = degree fahrenheit, °f, ° f, ℉, deg f, degrees f, degree f, fahrenheit, degrees fahrenheit
