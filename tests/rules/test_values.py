@@ -235,7 +235,7 @@ PERIODS = {
     PT3H = h | hr | hrs | hour | hours
     P3D = d | day | days
     P3W = wk | wks | week | weeks
-    P3M = mo | mos | month | months
+    P3M = mo | mos | m.o. | month | months
     P3Y = y | yr | yrs | year | years
     """,
     "zh": """

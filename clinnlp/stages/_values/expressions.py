@@ -19,6 +19,7 @@ _MANY = 30
 """Times that the second strength of a drug of two parts is the first; no range of one dose is so wide."""
 _NUMBER = re.compile(DIGITS)
 _COMMA = re.compile(r"(\d{1,3}),(\d{1,2})(?![\d,]|, ?\d)")
+_TIMES = re.compile(r" ?x ?\d")
 _LEADING_ZERO = re.compile(r"0,(\d{1,4})(?![\d,])")
 _POINTS = re.compile(r"\d{1,3}(?:(?:\.\d{3}){1,3},\d{1,2}|(?:\.\d{3}){2,3})(?![\d.,])")
 _SPACED = r"\d{1,3}(?: \d{3}){1,4}(?:[.,]\d{1,2})?(?![\d/:]|[.,]\d)"
@@ -37,6 +38,13 @@ _GAP = re.compile(rf"-(?={LETTER})| {{0,2}}")
 _LINE_END = re.compile(r" {0,2}\r?\n {0,12}(?=[a-zµ%]{1,2})")
 # Words of these begin a line as often by themselves: in, second, feet.
 _NOT_WRAPPED = frozenset(("in", "ft", "mi", "m", "s", "mol", "Gy", "Fr", "V", "W"))
+_REST = r"(?P<rest>\d{1,2}(?:\.\d{1,2}|[ -]1/[24])?)"
+# Larger unit -> how many of the smaller one it has, that one, and how it goes on: 5 ft 4 in, 6 lb 2 oz.
+_PARTS = {
+    "ft": (12, "in", re.compile(rf",?(?: and)? {{0,2}}{_REST}(?: |-)?(?:inch(?:es)?|in)(?!{LETTER})")),
+    "lb": (16, "oz", re.compile(rf",?(?: and)? {{0,2}}{_REST}(?: |-)?(?:ounces?|oz)(?!{LETTER})")),
+}
+_FEET = re.compile(rf"(?P<feet>[1-8])' ?{_REST}(?!\d|[.,/]\d)(?: ?\"|'')?")
 _SEPARATOR = re.compile(
     r" ?(?:(?P<times>x|by|\*)(?= ?[\d.])|(?P<error>±|\+/?-)|(?P<range>-|~|至|到)|(?P<pair>/)|(?P<ratio>:)) ?(?=\.?\d)"
     r"| (?P<word>to|or|and|over|out of) (?=\.?\d)"
@@ -117,6 +125,8 @@ def read_expression(
 
 def _one(units: Units, low: str, text: str, at: int, counts: Callable[[int, int], bool] | None) -> _One | None:
     """Read one number and the unit behind it."""
+    if (match := _FEET.match(low, at)) and (height := _with_rest(units, float(match["feet"]), "ft", match)):
+        return height
     one = _number(units, low, text, at, counts)
     if one is None:
         return None
@@ -133,10 +143,21 @@ def _one(units: Units, low: str, text: str, at: int, counts: Callable[[int, int]
             return None
     if found:
         one.end, one.unit, one.glued, one.bare_end = found[0], found[1], _over_gap(low, start) == start, start
-    elif low[one.end : one.end + 1].isalpha() and re.match(LETTER, low[one.end]) and not _SEPARATOR.match(low, one.end):
+        goes_on = _PARTS[one.unit.symbol][2].match(low, one.end) if one.unit.symbol in _PARTS else None
+        return (goes_on and _with_rest(units, one.number, one.unit.symbol, goes_on)) or one
+    if low[one.end : one.end + 1].isalpha() and re.match(LETTER, low[one.end]) and not _SEPARATOR.match(low, one.end):
         # A letter that is no unit: 5HT, 3rd, 2D. Tens of years and rates, as in 60s, are left to who knows a name.
         return one if low[one.end] == "s" else None
     return one
+
+
+def _with_rest(units: Units, number: float, symbol: str, rest: re.Match[str]) -> _One | None:
+    """Give feet and inches in inches, pounds and ounces in ounces; None where those would be a larger unit more."""
+    times, smaller, _ = _PARTS[symbol]
+    unit, more = units.known(smaller), read_digits(rest["rest"])
+    if unit is None or more >= times or number != int(number):
+        return None
+    return _One(times * number + more, rest.end(), unit, bare_end=rest.end())
 
 
 def _number(units: Units, low: str, text: str, at: int, counts: Callable[[int, int], bool] | None) -> _One | None:
@@ -148,8 +169,10 @@ def _number(units: Units, low: str, text: str, at: int, counts: Callable[[int, i
         return _One(float(match.group().replace(".", "").replace(",", ".")), match.end())
     match = _LEADING_ZERO.match(low, at) or _NUMBER.match(low, at)
     comma = _COMMA.match(low, at)
-    if comma and comma.end() > (match.end() if match else at) and units.match(low, text, _over_gap(low, comma.end())):
-        match = comma
+    if comma and comma.end() > (match.end() if match else at):
+        # In `2,5 x 3,1 cm` the unit is at the end.
+        in_size = _TIMES.match(low, comma.end())
+        match = comma if in_size or units.match(low, text, _over_gap(low, comma.end())) else match
     if match is None:
         return None
     number = float(match.group().replace(",", ".")) if match.re is not _NUMBER else read_digits(match.group())

@@ -38,6 +38,7 @@ _GAUZE = re.compile(r"\d ?x ?\Z")
 _WORD_BEHIND = re.compile(rf"-{LETTER}")
 _LARGEST_CODE = 12
 _FAR = 1 << 60
+_LEAST_FAHRENHEIT, _MOST_FAHRENHEIT = 85, 115
 _SHORT_TIMES = ("s", "ms")
 
 
@@ -116,7 +117,7 @@ class Quantities:
             place = self._bare(low, start, read, comparator, covering is not None)
             if place is None:
                 return None
-        if self._refused(low, at, read, known):
+        if self._refused(low, at, read, known) or (not known and _is_woman(text, read)):
             return None
         if place is None or place == _NOWHERE:
             place = covering or self._context.of_what(low, read.end) or _NOWHERE
@@ -195,6 +196,13 @@ class Quantities:
 
 
 _NOWHERE = (-1, -1)
+
+
+def _is_woman(text: str, read: Expression) -> bool:
+    """Tell whether the F behind a number is no Fahrenheit, as in 50F, or 18F of a tracer."""
+    unit = read.unit
+    bare = unit is not None and unit.symbol == "°F" and text[read.end - 1] == "F" and text[read.end - 2] not in "° "
+    return bare and not all(_LEAST_FAHRENHEIT <= number <= _MOST_FAHRENHEIT for number in read.numbers)
 
 
 def _is_code(low: str, at: int, read: Expression) -> bool:

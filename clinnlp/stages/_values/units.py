@@ -55,7 +55,7 @@ class Units:
         for dimension, units in rules["units"].items():
             for symbol, entry in units.items():
                 self._add(symbol, dimension, entry)
-        self._exact = {word: self._units[self._known(symbol)] for word, symbol in rules["exact"].items()}
+        self._exact = {word: self._units[self._checked(symbol)] for word, symbol in rules["exact"].items()}
         small = {even(word) for word in self._exact}
         self._any_case = set(self._words)
         self._find = re.compile(rf"{word_pattern([*self._words, *small])}(?!(?!x\d){LETTER}|\d)")
@@ -70,7 +70,7 @@ class Units:
         for word in entry.get("words", []):
             self._words[even(word)] = unit
 
-    def _known(self, symbol: str) -> str:
+    def _checked(self, symbol: str) -> str:
         if symbol not in self._units:
             raise ConfigError(f"no unit has the symbol {symbol!r} that the rules of values name: add it under units")
         return symbol
@@ -79,6 +79,10 @@ class Units:
     def symbols(self) -> list[str]:
         """Symbols of all units that have words of their own."""
         return list(self._units)
+
+    def known(self, symbol: str) -> Unit | None:
+        """Give the unit that has a symbol, if one has."""
+        return self._units.get(symbol)
 
     def match(self, low: str, text: str, at: int) -> tuple[int, Unit] | None:
         """Find the unit that stands at a place, of the text in one form and of the text as it is.
@@ -146,7 +150,7 @@ class Units:
         return self._steps[symbol]
 
     def _step(self, symbol: str) -> tuple[float, float, str]:
-        unit = self._units[self._known(symbol)]
+        unit = self._units[self._checked(symbol)]
         normal = self.normal_symbol(unit)
         registry = self._pint()
         try:
