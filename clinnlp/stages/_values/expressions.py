@@ -283,7 +283,7 @@ def _pair_of_doses(found: Expression) -> Expression | None:
 
 def _pair(units: Units, found: Expression, parts: list[_One]) -> Expression | None:
     first, unit = parts[0].unit, parts[-1].unit
-    if unit is not None and unit.dose and not parts[-1].number:
+    if unit is not None and (unit.dose or unit.dimensions == ("volume",)) and not parts[-1].number:
         return None  # 1/0 mL
     if first is not None and unit is not None and first.symbol != unit.symbol:
         if len(parts) != 2 or not first.dose or unit.dimensions != ("volume",):

@@ -111,7 +111,7 @@ class Quantities:
             read.unit, read.end = None, read.bare_end
         if negative and not comparator:
             comparator, start = self._context.comparator(low, at - 1)
-            start += not comparator
+            start += 1  # the minus is taken in below
         covering = marks.covering(at, read.end)
         if read.unit is None and not known:
             place = self._bare(low, start, read, comparator, covering is not None)

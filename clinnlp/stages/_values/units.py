@@ -16,6 +16,7 @@ __all__ = ["Unit", "Units"]
 
 _TENS = re.compile(r"10\^(-?\d{1,2})$")
 _MOST_PARTS = 4
+_TEMPERATURE = ("temperature",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,20 @@ class Units:
         while len(parts) < _MOST_PARTS:
             start = end if not parts else _over(low, end)
             found = self._part(low, text, start) if start >= 0 else None
-            if found is None:
+            if found is None or (parts and any(map(self._is_whole, (parts[0], found[1])))):
                 break
             end = found[0]
             parts.append(found[1])
         if not parts or not parts[-1].symbol:
             return None
         return end, parts[0] if len(parts) == 1 else self._composed(parts)
+
+    def _is_whole(self, unit: Unit) -> bool:
+        """Tell whether a unit is no part of another: a temperature, with a zero of its own, or one that has a line."""
+        dimension = unit.dimensions[0]
+        return len(unit.dimensions) == 1 and (
+            unit.dimensions == _TEMPERATURE or "/" in self._normals.get(dimension, "")
+        )
 
     def _part(self, low: str, text: str, at: int) -> tuple[int, Unit] | None:
         match = self._find.match(low, at)
@@ -155,7 +163,7 @@ class Units:
         registry = self._pint()
         try:
             have, want = (registry.parse_expression(self._expression(name)) for name in (symbol, normal))
-            if unit.dimensions == ("temperature",):
+            if unit.dimensions == _TEMPERATURE:
                 zero, one = (registry.Quantity(at, have.units).to(want.units).magnitude for at in (0.0, 1.0))
                 return float(one - zero), float(zero), normal
             return float((have / want).to("dimensionless").magnitude), 0.0, normal
