@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
+from clinnlp.encoders.pixels import quiet_decoders
 from clinnlp.errors import ClinNLPError, ConfigError, ImageError, StageError
 from clinnlp.stages._identifiers.days import shifted
 from clinnlp.stages._identifiers.keyed import Keyed
@@ -26,8 +27,8 @@ __all__ = ["deidentify_dicom"]
 _RULES = Path(__file__).parent / "rules" / "dicom.yaml"
 _TIME = re.compile(r"(?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?")
 _AGE = re.compile(r"\d{3}[DWMY]")
-_NAMES = ("PatientName", "ReferringPhysicianName", "OtherPatientNames", "PatientBirthName", "OperatorsName")
-_NUMBERS = ("PatientID", "AccessionNumber")
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "AdmissionID")
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def deidentify_dicom(
@@ -38,6 +39,8 @@ def deidentify_dicom(
     dates: Literal["shift", "remove"] = "shift",
 ) -> bytes:
     """Give a DICOM file without what its header says of the patient; pixels stay as they are.
+
+    Bytes behind the pixels, of which the header says how many there are, are cut off.
 
     UIDs are mapped by the key, the same one to the same; dates move by as many days as those of the patient's notes
     under that key; name and number of the patient become a hash; private elements, and text that nothing names as
@@ -62,28 +65,41 @@ def deidentify_dicom(
     ------
     ImageError
         If it cannot be read or written.
+    ConfigError
+        If the key or another argument is none.
     StageError
-        If a name or number of the patient is still in the new header.
+        If a number of the patient, or the name of anybody whom the header names, is still in the new one.
 
     Warns
     -----
     UserWarning
         If the file does not say that nothing is written into its pixels, which are not changed.
     """
+    if not isinstance(key, (str, bytes)):
+        raise ConfigError(f"the key is a text or bytes, not {type(key).__name__}")
     if not key:
         raise ConfigError("a key is needed: give a text or bytes")
+    if not isinstance(source, (str, Path, bytes)):
+        raise ConfigError(f"a DICOM file is given as a path or as bytes, not {type(source).__name__}")
+    if patient is not None and not isinstance(patient, str):
+        raise ConfigError(f"the patient is a text, not {type(patient).__name__}")
     if dates not in ("shift", "remove"):
         raise ConfigError(f"dates is 'shift' or 'remove', not {dates!r}")
     secret = key.encode() if isinstance(key, str) else key
     try:
-        return _rewritten(source, secret, patient, dates)
+        with quiet_decoders():
+            data, clean = _rewritten(source, secret, patient, dates)
     except ClinNLPError:
         raise
     except Exception as error:  # pydicom's messages may quote the file
         raise ImageError(f"a DICOM file cannot be de-identified: {type(error).__name__}") from None
+    if not clean:
+        warnings.warn("a DICOM file may have names written into its pixels, which stay as they are", stacklevel=2)
+    return data
 
 
-def _rewritten(source: str | Path | bytes, key: bytes, patient: str | None, dates: str) -> bytes:
+def _rewritten(source: str | Path | bytes, key: bytes, patient: str | None, dates: str) -> tuple[bytes, bool]:
+    """Give the new file, and whether it says that nothing is written into its pixels."""
     import pydicom
 
     dataset = pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source, force=True)
@@ -92,14 +108,13 @@ def _rewritten(source: str | Path | bytes, key: bytes, patient: str | None, date
     known = _known(dataset)
     keyed = Keyed(key, str(dataset.get("PatientID", "")) if patient is None else patient)
     change = _Change(Keyed(key), keyed, None if dates == "remove" else Surrogates(keyed).days)
-    if str(dataset.get("BurnedInAnnotation", "")) != "NO":
-        warnings.warn("a DICOM file may have names written into its pixels, which stay as they are", stacklevel=3)
+    clean = str(dataset.get("BurnedInAnnotation", "")) == "NO"
     change.dataset(dataset)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "clinnlp, after PS3.15 Annex E"
     dataset.LongitudinalTemporalInformationModified = "REMOVED" if dates == "remove" else "MODIFIED"
     _check(dataset, known)
-    return _written(dataset, change)
+    return _written(dataset, change), clean
 
 
 class _Change:
@@ -114,6 +129,9 @@ class _Change:
             element = dataset[tag]
             if not self._keep(element):
                 del dataset[tag]
+        for name in _PIXELS:
+            if name in dataset:
+                _cut(dataset, name)
 
     def _keep(self, element: DataElement) -> bool:
         """Change an element; tell whether it stays."""
@@ -174,18 +192,40 @@ def _age(value: str) -> str:
     return "090Y" if years > 89 else value
 
 
+def _cut(dataset: Dataset, name: str) -> None:
+    """Cut off what stands behind the pixels, where they are not compressed: it may be anything."""
+    from pydicom.pixels.utils import get_expected_length
+
+    element = dataset[name]
+    if element.is_undefined_length:  # fragments of compressed pixels, each with its own length
+        return
+    try:
+        length = int(get_expected_length(dataset))
+    except Exception:  # pydicom raises many kinds, whose messages may quote the file
+        raise ImageError("a DICOM file does not say how many pixels it has: complete its header first") from None
+    if len(element.value or b"") > length:
+        element.value = element.value[:length] + b"\0" * (length % 2)
+
+
 def _known(dataset: Dataset) -> KnownStrings:
-    """Give the names and numbers that the new header must not have."""
-    values = [(str(dataset.get(name, "") or "").replace("^", " "), "PERSON") for name in _NAMES]
-    values += [(str(dataset.get(name, "") or ""), "MRN") for name in _NUMBERS]
-    return KnownStrings(values)
+    """Give the names, of whomever the old header names, and the numbers that the new one must not have."""
+    values = []
+    for element in dataset.iterall():
+        label = "PERSON" if element.VR == "PN" else "MRN" if element.keyword in _NUMBERS else ""
+        if label and element.value:
+            several = element.value if element.VM > 1 else [element.value]
+            values += [(re.sub(r"[\^=]+", " ", str(value)), label) for value in several]
+    return KnownStrings(list(dict.fromkeys(values)))
 
 
 def _check(dataset: Dataset, known: KnownStrings) -> None:
     texts = [str(e.value) for e in dataset.iterall() if e.VR not in ("SQ", "UI", "OB", "OW", "UN", "IS", "DS")]
     left = sum(bool(known.find(text)) for text in texts)
     if left:
-        raise StageError(f"{left} elements of a DICOM file still name the patient: it is not given out")
+        raise StageError(
+            f"{left} elements of a DICOM file still name the patient or another person: it is not given out, so empty"
+            " the text elements first that are no names"
+        )
 
 
 def _written(dataset: Dataset, change: _Change) -> bytes:
@@ -201,6 +241,8 @@ def _written(dataset: Dataset, change: _Change) -> bytes:
         syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else explicit
     meta.TransferSyntaxUID = syntax
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID") or before.get("MediaStorageSOPClassUID")
+    if not meta.MediaStorageSOPClassUID:
+        raise ImageError("a DICOM file does not say what kind of image it is: write its SOPClassUID first")
     instance = dataset.get("SOPInstanceUID") or change.uid(str(before.get("MediaStorageSOPInstanceUID", "") or ""))
     meta.MediaStorageSOPInstanceUID = instance or f"2.25.{int(hashlib.sha256(b'none').hexdigest()[:30], 16)}"
     dataset.file_meta = meta

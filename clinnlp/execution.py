@@ -66,7 +66,8 @@ def _run_in_order(stages: Sequence[Stage], records: Sequence[Record], on_error: 
                 continue
             absent = [field for field in stage.requires if not record.has(field)]
             if absent:
-                error = RecordError(f"it has no {absent[0]!r}: add a stage that assigns it, or bring it")
+                advice = f"add a stage that assigns it, bring it, or take {stage.name!r} out too, by without()"
+                error = RecordError(f"it has no {absent[0]!r}: {advice}")
                 _fail(stage, record, error, on_error, places)
                 lost.setdefault(id(record), set()).update(stage.assigns)
                 continue

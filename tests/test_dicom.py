@@ -108,6 +108,64 @@ def test_a_name_where_none_should_be_gives_nothing_out() -> None:
     assert SECRET not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["OperatorsName", "ReferringPhysicianName", "NameOfPhysiciansReadingStudy"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_anybody_whom_the_header_names_is_looked_for_in_what_stays(name: str, nested: bool) -> None:
+    item = Dataset()
+    setattr(item, name, ["Thistlewood^Ann=山田^太郎", "Bramblegate^Jo"])
+    where = {"ReferencedImageSequence": Sequence([item])} if nested else {name: item[name].value}
+    for text in ("Works of Bramblegate", "THISTLEWOOD", "山田太郎"):
+        data = made(Manufacturer=text, SpecificCharacterSet="ISO_IR 192", **where)
+        with pytest.raises(StageError, match="1 elements of a DICOM file still name the patient or another person"):
+            clinnlp.deidentify_dicom(data, KEY)
+    assert read(clinnlp.deidentify_dicom(made(Manufacturer="Works", **where), KEY)).Manufacturer == "Works"
+
+
+def test_a_number_in_a_sequence_is_looked_for_too() -> None:
+    item = Dataset()
+    item.PatientID = "ZX-998877"
+    with pytest.raises(StageError, match="1 elements"):
+        clinnlp.deidentify_dicom(made(SequenceName="ZX998877", ReferencedImageSequence=Sequence([item])), KEY)
+
+
+def test_what_stands_behind_the_pixels_is_cut_off() -> None:
+    item = Dataset()
+    item.Rows = item.Columns = 1
+    item.BitsAllocated, item.SamplesPerPixel, item.PhotometricInterpretation = 8, 1, "MONOCHROME2"
+    item.PixelData = b"\7" + SECRET.encode()
+    data = made(PixelData=b"\0\1\2\3" + SECRET.encode() + b"\0", ReferencedImageSequence=Sequence([item]))
+    new = clinnlp.deidentify_dicom(data, KEY)
+    assert SECRET.encode() not in new
+    assert read(new).PixelData == b"\0\1\2\3"
+    assert read(new).ReferencedImageSequence[0].PixelData == b"\7\0"
+    with pytest.raises(ImageError, match="does not say how many pixels it has: complete its header first"):
+        clinnlp.deidentify_dicom(made(Rows=None), KEY)
+
+
+def test_a_file_that_does_not_say_what_it_is_is_refused() -> None:
+    dataset = read(made())
+    del dataset.SOPClassUID
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    with pytest.raises(ImageError, match="does not say what kind of image it is: write its SOPClassUID first"):
+        clinnlp.deidentify_dicom(buffer.getvalue(), KEY)
+
+
+def test_pydicom_says_nothing_of_what_it_reads() -> None:
+    dataset = read(made())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.PatientAge, dataset.StudyInstanceUID = SECRET, f"1.2.{SECRET}"
+        buffer = io.BytesIO()
+        dataset.save_as(buffer)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        clinnlp.deidentify_dicom(buffer.getvalue(), KEY)
+    assert [str(warning.message) for warning in told] == []
+
+
 @pytest.mark.parametrize("data", [b"", b"no DICOM", f"{SECRET} ".encode() * 100, made()[:300]])
 def test_damaged_files_say_so_in_one_line_or_are_clean(data: bytes) -> None:
     with warnings.catch_warnings():
@@ -122,6 +180,12 @@ def test_damaged_files_say_so_in_one_line_or_are_clean(data: bytes) -> None:
 def test_a_key_is_needed() -> None:
     with pytest.raises(ConfigError, match="a key is needed"):
         clinnlp.deidentify_dicom(made(), "")
+    with pytest.raises(ConfigError, match="the key is a text or bytes, not int"):
+        clinnlp.deidentify_dicom(made(), 5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="given as a path or as bytes, not int"):
+        clinnlp.deidentify_dicom(5, KEY)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="the patient is a text, not int"):
+        clinnlp.deidentify_dicom(made(), KEY, patient=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="'shift' or 'remove'"):
         clinnlp.deidentify_dicom(made(), KEY, dates="keep")  # type: ignore[arg-type]
 

@@ -128,7 +128,11 @@ def test_a_record_without_what_a_stage_requires_is_an_error_of_that_record() -> 
     found = run([with_tokens, without], FirstWord(), on_error="keep")
     assert [len(record.entities) for record in found] == [1, 0]
     assert found[1].errors == [
-        Failure("first", "RecordError", "it has no 'tokens': add a stage that assigns it, or bring it")
+        Failure(
+            "first",
+            "RecordError",
+            "it has no 'tokens': add a stage that assigns it, bring it, or take 'first' out too, by without()",
+        )
     ]
     with pytest.raises(StageError, match="stage 'first' failed on record '2': it has no 'tokens'"):
         run([Record("a b", id="2")], FirstWord())

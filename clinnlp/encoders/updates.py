@@ -37,7 +37,8 @@ def save_update(model: Any, base: str, folder: Path, dtype: str = "float32") -> 
     Raises
     ------
     ConfigError
-        If the difference is of no low rank.
+        If the difference is of no low rank, the encoder has other weights than that one, or some that are no finite
+        numbers.
     """
     import torch
     from safetensors.torch import save_file
@@ -45,8 +46,12 @@ def save_update(model: Any, base: str, folder: Path, dtype: str = "float32") -> 
     before = load_encoder(base)[0].state_dict()
     kind = getattr(torch, dtype)
     parts: dict[str, torch.Tensor] = {}
-    for name, tensor in model.state_dict().items():
+    after = model.state_dict()
+    _check_alike(after, before, base)
+    for name, tensor in after.items():
         difference = tensor.detach().float().cpu() - before[name].float()
+        if not difference.isfinite().all():
+            raise ConfigError(f"the encoder has weights that are no finite numbers, in {name}: fit it anew")
         if not difference.any():
             continue
         found = torch.linalg.svd(difference, full_matrices=False) if difference.ndim == 2 else None
@@ -59,8 +64,22 @@ def save_update(model: Any, base: str, folder: Path, dtype: str = "float32") -> 
         root = found.S[:rank].sqrt()
         parts[name + _LEFT] = (found.U[:, :rank] * root).to(kind).contiguous()
         parts[name + _RIGHT] = (root[:, None] * found.Vh[:rank]).to(kind).contiguous()
+        if not all(parts[name + end].isfinite().all() for end in (_LEFT, _RIGHT)):
+            raise ConfigError(f"the update of {name} has numbers too large for {dtype}: save it as float32")
     folder.mkdir(parents=True)
     save_file(parts, folder / UPDATE_FILE, metadata={"format": "pt"})
+
+
+def _check_alike(after: Mapping[str, Any], before: Mapping[str, Any], base: str) -> None:
+    """Refuse weights of other names, shapes or types than those of the encoder that they were fitted from."""
+    for name in sorted({*after, *before}):
+        if name not in after or name not in before:
+            what = "lacks" if name in before else "has"
+            raise ConfigError(f"the encoder is no update to {base}: it alone {what} the weight {name}: save it whole")
+        own, other = after[name], before[name]
+        for one, two in ((tuple(own.shape), tuple(other.shape)), (own.dtype, other.dtype)):
+            if one != two:
+                raise ConfigError(f"the encoder is no update to {base}: {name} is {one} and was {two}: save it whole")
 
 
 def apply_update(model: Any, folder: str) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clinnlp.errors import ConfigError
 from clinnlp.rules import load_rules
 from clinnlp.stages._phrases import PhraseFinder, parse
+from clinnlp.stages._rule_yaml import read_yaml
 
 __all__ = ["FLAGS", "CueRules", "Meaning", "merged_rules", "read_rules"]
 
@@ -135,9 +134,10 @@ def read_rules(given: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, (str, Path)):
         raise ConfigError(f"rules are the path of a YAML file or a dictionary, not {type(given).__name__}")
     try:
-        found = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = Path(given).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ConfigError(f"the rules in {given} cannot be read: {type(error).__name__}") from None
+    found = read_yaml(text, Path(given).name)
     if not isinstance(found, dict):
         raise ConfigError(f"the rules in {given} are no mapping: give fields such as {', '.join(_FIELDS)}")
     return found

@@ -9,17 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clinnlp.errors import ConfigError
+from clinnlp.stages._rule_yaml import read_yaml
 from clinnlp.stages._rules import FIELDS, Rule, check_rule, shown
 
 __all__ = ["SUFFIXES", "read_rules"]
 
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml", ".jsonl")
 _SWITCH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-# The C loader of YAML is about ten times as fast, and there wherever PyYAML is installed from a wheel.
-_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LONGEST_CELL = 2**28
 
 
@@ -75,12 +72,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
         return _json_lines(text, path.name)
     if suffix in (".csv", ".tsv"):
         return _table(text, path.name, "\t" if suffix == ".tsv" else ",")
-    try:
-        found = yaml.load(text, Loader=_YAML)  # noqa: S506 - a safe loader
-    except Exception as error:  # PyYAML lets those of its converters through
-        mark = getattr(error, "problem_mark", None)
-        at = "" if mark is None else f", line {mark.line + 1}"
-        raise ConfigError(f"{path.name}{at} is not valid YAML ({type(error).__name__})") from None
+    found = read_yaml(text, path.name)
     return _items([] if found is None else found, f"{path.name}, ")
 
 
@@ -89,10 +81,22 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
+            item = json.loads(line, object_pairs_hook=_once)
+        except ConfigError as error:
+            raise ConfigError(f"{name}, line {number} {error}") from None
         except (ValueError, RecursionError):
             raise ConfigError(f"{name}, line {number} is not valid JSON") from None
         yield f"{name}, line {number}", item
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a mapping, in which no key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        raise ConfigError(f"has the key {shown(twice)} twice: take one out")
+    return found
 
 
 def _table(text: str, name: str, delimiter: str) -> Iterator[tuple[str, Any]]:

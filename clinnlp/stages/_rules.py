@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,12 +127,26 @@ def _attributes(row: Mapping[str, Any], place: str) -> dict[str, Any]:
     codes = {name: row[name] for name in CODES if name in row}
     if twice := [name for name in codes if name in own]:
         raise ConfigError(f"{place} gives {twice[0]} twice: leave it out of attributes")
-    found: dict[str, Any] = _plain({**codes, **own}, f"{place}: its attributes")
+    given = {**codes, **own}
+    found: dict[str, Any] = _plain(given, f"{place}: its attributes")
+    if wrong := [name for name, value in given.items() if _is_unfinite(value)]:
+        raise ConfigError(f"{place}: its attribute {shown(wrong[0])} is no finite number: leave it out, or quote it")
     for name in CODES:
         if name in found:
             code = found[name]
             found[name] = _text(str(code) if type(code) is int else code, name, place)
     return found
+
+
+def _is_unfinite(value: Any) -> bool:
+    """Tell whether a value is, or holds, a number that JSON has not."""
+    if isinstance(value, Mapping):
+        return any(map(_is_unfinite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_unfinite, value))
+    if hasattr(value, "tolist"):  # of NumPy
+        return _is_unfinite(value.tolist())
+    return isinstance(value, (float, decimal.Decimal)) and not math.isfinite(value)
 
 
 def _plain(value: Any, where: str) -> Any:

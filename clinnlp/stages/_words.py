@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-__all__ = ["LONGEST_RUN", "VOCABULARY_LIMIT", "Spans", "WordSplitter"]
+__all__ = ["LONGEST_RUN", "MARKS", "VOCABULARY_LIMIT", "Spans", "WordSplitter"]
 
 Spans = tuple[list[int], list[int]]
 """Starts and ends, in lists of numbers: a tuple a token would keep Python's garbage collector busy."""
@@ -20,12 +20,13 @@ VOCABULARY_LIMIT = 50_000
 _PIECE = 8_000
 
 # Combining marks and joiners are no \w to Python, but part of the letter before them.
-_JOINED = (
+MARKS = (
     "\u00ad\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0e31\u0e34-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff"
     "\u200c\u200d\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f"
 )
-_MARK = rf"[^\w\s{_JOINED}][{_JOINED}]*(?:(?<=\u200d)[^\w\s{_JOINED}][{_JOINED}]*)*|_+"
+"""Characters of a class of an expression."""
+_MARK = rf"[^\w\s{MARKS}][{MARKS}]*(?:(?<=\u200d)[^\w\s{MARKS}][{MARKS}]*)*|_+"
 _REPEATED_MARKS = ".-=*#~!?"
 _REPEATED = rf"(?P<mark>[{re.escape(_REPEATED_MARKS)}])(?P=mark)+"
 # Marks that can be the last of something that is kept whole.

@@ -38,8 +38,8 @@ class RuleMatcher(Stage):
 
     - A term matches whole tokens, in any case unless `case` is true, over any white space between them, line ends too.
       Around marks and between a number and letters there may be none: "500 mg" finds "500mg", "PO2" not "PO 2".
-    - A pattern is one of spaCy's Matcher, over lexical attributes alone; of a match of more than 50 tokens a part may
-      be left out.
+    - A pattern is one of spaCy's Matcher, over lexical attributes alone, at most two operators without an end; of a
+      match of more than 50 tokens a part may be left out.
     - A regex is one of RE2, which cannot backtrack: without lookaround and backreferences, and with `\b`, `\d`, `\s`
       and `\w` for ASCII alone. It may begin and end inside tokens. It too ignores case unless `case` is true.
 

@@ -70,6 +70,35 @@ def test_what_is_no_low_rank_update_is_not_saved_as_one(base: Path, tmp_path: Pa
         save_update(stage.encoder.model, stage.encoder.checkpoint, tmp_path / "update")
 
 
+def test_weights_that_are_none_or_of_another_encoder_are_not_saved(base: Path, tmp_path: Path) -> None:
+    encoder = EntityExtractor.from_base(base, ["Drug"]).encoder
+    name = next(name for name, tensor in encoder.model.state_dict().items() if tensor.ndim == 2)
+
+    def refused(model: torch.nn.Module, message: str, dtype: str = "float32") -> None:
+        with pytest.raises(ConfigError, match=message) as caught:
+            save_update(model, encoder.checkpoint, tmp_path / "update", dtype)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "update").exists()
+
+    for number in (float("nan"), float("inf")):
+        model = encoder.copy().model
+        model.state_dict()[name][0, 0] = number
+        refused(model, f"weights that are no finite numbers, in {name}: fit it anew")
+    model = encoder.copy().model
+    model.state_dict()[name][0] += 1e30
+    refused(model, f"the update of {name} has numbers too large for float16: save it as float32", "float16")
+    refused(encoder.copy().model.half(), r" is torch\.float16 and was torch\.float32: save it whole")
+    model = encoder.copy().model
+    model.resize_token_embeddings(3)
+    refused(model, r" is \(3, \d+\) and was \(\d+, \d+\): save it whole")
+    model = encoder.copy().model
+    model.register_parameter("more", torch.nn.Parameter(torch.ones(2, 2)))
+    refused(model, "it alone has the weight more: save it whole")
+    model = encoder.copy().model
+    del model.embeddings
+    refused(model, "it alone lacks the weight embeddings")
+
+
 def test_a_run_with_another_update_is_another_run(base: Path, tmp_path: Path) -> None:
     folder = save_pipeline(Pipeline([fitted(base)]), tmp_path / "drugs", encoder_of="base", as_update=True)
     before = pipeline_identity(clinnlp.load(folder))

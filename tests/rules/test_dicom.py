@@ -81,6 +81,8 @@ def rewritten(keyword: str, **options: Any) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.BurnedInAnnotation = "1.2.840.10008.5.1.4.1.1.7", "1.2.3", "NO"
     dataset.BitsAllocated, dataset.PixelRepresentation = 16, 0
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 1, 4, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
     kind, value = value_of(keyword)
     dataset.add_new(tag_for_keyword(keyword), kind, value)
     dataset.file_meta = FileMetaDataset()

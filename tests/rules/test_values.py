@@ -99,6 +99,17 @@ def test_a_number_behind_a_code_word_is_no_value(lang: str) -> None:
     assert len(values("seen zorble 7 g there")) == len(values("见佐布7g", "zh")) == 1
 
 
+def test_a_number_behind_a_word_of_taking_counts_what_has_the_measure_behind_it() -> None:
+    rules = load_rules("values", "en")
+    for word in rules["counting_words"]:
+        assert [value.number for value in values(f"zorble {word} 1 500 mg")][-1] == 500, word
+    for form in rules["counted_forms"]:
+        for word in rules["forms"][form]["words"]:
+            assert [v.number for v in values(f"zorble 1 500 mg {word}") if v.kind == "quantity"] == [500], word
+    assert [value.number for value in values("zorble 1 500 mg frob")] == [1500]
+    assert [value.number for value in values("take 1 000 mg tablets") if value.kind == "quantity"] == [1000]
+
+
 def test_a_month_and_day_need_a_word_before_them() -> None:
     for word in words("en", "date_cues"):
         assert dated(f"She was {word} 3/5") == dated(f"{word.upper()}: 3/5") == ["2024-03-05"], word
@@ -176,6 +187,14 @@ NUMBERS = {
     1 = one | a | an
     1.5 = one and a half | one and one-half
     2 = two | a couple of
+    2.5 = two and a half | two and one-half
+    3.5 = three and a half | three and one-half
+    4.5 = four and a half | four and one-half
+    5.5 = five and a half | five and one-half
+    6.5 = six and a half | six and one-half
+    7.5 = seven and a half | seven and one-half
+    8.5 = eight and a half | eight and one-half
+    9.5 = nine and a half | nine and one-half
     3 = three
     4 = four
     5 = five
@@ -216,7 +235,7 @@ PERIODS = {
     PT3H = h | hr | hrs | hour | hours
     P3D = d | day | days
     P3W = wk | wks | week | weeks
-    P3M = mo | mos | month | months
+    P3M = mo | mos | m.o. | month | months
     P3Y = y | yr | yrs | year | years
     """,
     "zh": """

@@ -11,6 +11,8 @@ import pytest
 from clinnlp.errors import ConfigError
 from clinnlp.stages import RuleMatcher
 
+LOOP: dict[str, Any] = {}
+LOOP["IN"] = LOOP
 FILES = {
     "rules.csv": (
         "\ufeffterm,label,concept_id,system,severity,case,regex\r\n"
@@ -68,6 +70,20 @@ def test_the_same_rules_are_read_from_every_format(name: str, tmp_path: Path) ->
     assert [e.text for e in stage("US: Fever,\nchills, nr.12, us").entities] == ["US", "Fever,\nchills", "nr.12"]
 
 
+def test_a_number_is_kept_as_yaml_has_it_written(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    for code in ("0123", "12:30", "1_000", "0x1F", "+5", "29857009"):
+        path.write_text(f"- {{label: D, term: a, concept_id: {code}, attributes: {{b: {code}, c: 12}}}}\n")
+        (rule,) = RuleMatcher(path).rules
+        assert rule.attributes == {"concept_id": code, "b": 29857009 if code == "29857009" else code, "c": 12}
+
+
+def test_aliases_and_merged_keys_stand_for_what_they_name(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("- &a {label: D, term: a}\n- {<<: *a, term: b}\n")
+    assert [(rule.label, rule.term) for rule in RuleMatcher(path).rules] == [("D", "a"), ("D", "b")]
+
+
 def test_terms_stand_behind_rules() -> None:
     stage = RuleMatcher([{"label": "A", "term": "one"}], terms={"B": ["one", "two"], "C": ({"term": "three"},)})
     assert [(rule.label, rule.term) for rule in stage.rules] == [
@@ -116,6 +132,43 @@ def test_a_file_without_rules_finds_nothing(tmp_path: Path) -> None:
         ("a.yaml", "- {label: 5, term: x}\n", "a.yaml, rule 1: its label is of type int, not text: quote it"),
         ("a.yaml", "- label: [\n", "a.yaml, line 2 is not valid YAML (ParserError)"),
         ("a.yaml", "!!python/object:os.system {}", "a.yaml, line 1 is not valid YAML (ConstructorError)"),
+        (
+            "a.yaml",
+            "- {label: D, term: a}\n- {label: D, term: b, label: E}\n",
+            "a.yaml, line 2 is not valid YAML (ConstructorError): it has the key 'label' twice: take one out",
+        ),
+        (
+            "a.yaml",
+            "D: [a]\nE: [b]\nD: [c]\n",
+            "a.yaml, line 3 is not valid YAML (ConstructorError): it has the key 'D'",
+        ),
+        (
+            "a.yaml",
+            "&a [*a]",
+            "a.yaml: what its aliases (*) stand for holds itself, or is over 1,000,000 values: write",
+        ),
+        ("a.yaml", "- {label: D, pattern: [&a {LOWER: *a}]}", "a.yaml: what its aliases (*) stand for holds itself"),
+        (
+            "a.yaml",
+            "- {label: D, term: a, attributes: {b: &b [*b]}}",
+            "a.yaml: what its aliases (*) stand for holds it",
+        ),
+        (
+            "a.yaml",
+            f"a: &a [{'x,' * 99}]\nb: &b [{'*a,' * 99}]\nc: &c [{'*b,' * 99}]\nd: [{'*c,' * 99}]",
+            "a.yaml: what",
+        ),
+        (
+            "a.yaml",
+            "- {label: D, term: a, attributes: {b: .nan}}",
+            "a.yaml, rule 1: its attribute 'b' is no finite number",
+        ),
+        (
+            "a.jsonl",
+            '{"label": "D", "term": "a", "term": "b"}',
+            "a.jsonl, line 1 has the key 'term' twice: take one out",
+        ),
+        ("a.jsonl", '{"label": "D", "term": "a", "attributes": {"b": [NaN]}}', "a.jsonl, line 1: its attribute 'b' is"),
         ("a.yaml", "D: a\n", "a.yaml, the label 'D' has no list of terms"),
         ("a.yaml", "D: [{term: a, label: E}]\n", "a.yaml, rule 1 of 'D' has a label of its own"),
         ("a.yaml", "D: [a, '']\n", "a.yaml, rule 2 of 'D': its term is empty"),
@@ -159,6 +212,10 @@ def refused(rules: Any, message: str) -> None:
         ([{"label": "D", "term": "a", "attributes": "b"}], "rule 1: its attributes are no mapping"),
         ([{"label": "D", "term": "a", "attributes": {"b": object()}}], "rule 1: its attributes: a value of type"),
         ([{"label": "D", "term": "a", "system": "b", "attributes": {"system": "c"}}], "rule 1 gives system twice"),
+        ([{"label": "D", "term": "a", "attributes": {"b": float("nan")}}], "rule 1: its attribute 'b' is no finite"),
+        ([{"label": "D", "term": "a", "attributes": {"b": [1.0, float("-inf")]}}], "rule 1: its attribute 'b' is no"),
+        ([{"label": "D", "term": "a", "attributes": {"b": LOOP}}], "rule 1: its attributes: values lie too deep"),
+        ([{"label": "D", "pattern": [{"LOWER": LOOP}]}], "rule 1: its pattern holds itself: write it out"),
         ([{"label": "D", "pattern": []}], "rule 1: its pattern is no list of tokens"),
         ([{"label": "D", "pattern": "a"}], "rule 1: its pattern is no list of tokens"),
         ([{"label": "D", "pattern": ["a"]}], "rule 1: a token of its pattern is no mapping"),
@@ -166,6 +223,16 @@ def refused(rules: Any, message: str) -> None:
         ([{"label": "D", "pattern": [{"_": {"x": 1}}]}], "rule 1: its pattern asks for '_'"),
         ([{"label": "D", "pattern": [{"LOWER": {"REGEX": "a"}}]}], "rule 1: REGEX in a pattern can run away"),
         ([{"label": "D", "pattern": [{"lower": {"fuzzy": {"regex": "a"}}}]}], "rule 1: REGEX in a pattern"),
+        (
+            [{"label": "D", "pattern": [{"OP": "*"}, {"op": "+"}, {"OP": "{2,}"}]}],
+            "rule 1: its pattern leaves 15 open, at",
+        ),
+        (
+            [{"label": "D", "pattern": [{"LOWER": "a", "OP": "?"}] * 13}],
+            "rule 1: its pattern leaves 13 open, at most 12",
+        ),
+        ([{"label": "D", "pattern": [{"OP": "{1,20}"}]}], "rule 1: its pattern leaves 19 open"),
+        ([{"label": "D", "pattern": [{"OP": "{999999}"}]}], "rule 1: its pattern repeats a token over 100 times"),
         ([{"label": "D", "pattern": [{"LOWER": "a"}], "case": True}], "rule 1: a pattern has no case"),
         (5, "rules: give a list of rules, or a mapping of labels to terms, not int"),
         ({"D": "aspirin"}, "rules: the label 'D' has no list of terms"),

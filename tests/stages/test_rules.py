@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,21 @@ def test_an_entity_has_its_span_label_codes_and_source() -> None:
 )
 def test_a_term_matches_whole_tokens_over_any_white_space(term: str, text: str, there: list[str]) -> None:
     assert matched(term, text) == there
+
+
+def test_an_accent_is_one_with_its_letter_however_it_is_stored() -> None:
+    for term, text in (
+        ("café noir", "un café noir."),
+        ("Ménière", "of Ménière's"),
+        ("ệx\u0302y", "an ệx\u0302y e\u0301\u0316"),
+        ("각막염", "각막염 있음"),
+    ):
+        for one, other in permutations(("NFC", "NFD")):
+            stored = normalize(other, text)
+            for case in (False, True):
+                assert matched(normalize(one, term), stored, case=case) == [normalize(other, term)]
+    # The letter alone is another word.
+    assert matched("cafe", normalize("NFD", "un café noir")) == matched("cafe", "un café noir") == []
 
 
 def test_case_counts_where_a_rule_says_so() -> None:
@@ -177,12 +193,14 @@ def test_an_expression_that_cannot_be_used_is_refused_when_the_stage_is_made(
 def test_what_would_run_away_takes_linear_time() -> None:
     evil = RuleMatcher([{"label": "X", "regex": "(a+)+$"}, {"label": "Y", "regex": "(a|a)*b"}])
     anything = RuleMatcher([{"label": "X", "pattern": [{"IS_ALPHA": True, "OP": "+"}]}])
+    twice = RuleMatcher([{"label": "X", "pattern": [{"IS_ALPHA": True, "OP": "+"}, {"OP": "*"}, {"OP": "?"}]}])
     nested = RuleMatcher({"X": [" ".join(["a"] * n) for n in (1, 2, 3, 4000)]})
     start = time.perf_counter()
     assert found(evil, "a" * 50_000 + "!") == []
     assert len(evil("a" * 50_000).entities) == 1
     # spaCy takes minutes for this without stretches
     assert max(len(text.split()) for text, _ in found(anything, "ab cd " * 1500)) >= 50
+    assert found(twice, "ab cd " * 500) != []
     assert [len(text) for text, _ in found(nested, "a " * 6000)] == [7999] + [5] * 666 + [3]
     assert time.perf_counter() - start < 60
 

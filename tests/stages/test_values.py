@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,10 @@ def test_units_are_normalised_to_one_of_each_dimension() -> None:
         ("５mg", 5, "mg"), ("5 µg", 5, "µg"), ("5 μg", 5, "µg"), ("5 MG", 5, "mg"), (".5 mg", 0.5, "mg"),
         ("1,200 mg", 1200, "mg"), ("1,200.5 mg", 1200.5, "mg"), ("0,125 mg", 0.125, "mg"),
         ("3,5 mmol/L", 3.5, "mmol/L"),
+        ("1\u2009500 mg", 1500, "mg"), ("1\u00a0500 mg", 1500, "mg"), ("1\u202f500 mg", 1500, "mg"),
+        ("1'500 mg", 1500, "mg"), ("1’500 mg", 1500, "mg"), ("1 234 567 IU", 1234567, "IU"),
+        ("1 500,5 mg", 1500.5, "mg"),
+        ("1.500,5 mg", 1500.5, "mg"), ("1.234.567 IU", 1234567, "IU"), ("1.500 mg", 1.5, "mg"), ("5\nmg", 5, "mg"),
         ("4.5 × 10⁹/L", 4.5, "10^9/L"), ("4.5x10*9/L", 4.5, "10^9/L"), ("4.5 x 109/L", 4.5, "10^9/L"),
         ("4.5e3 mg", 4500, "mg"),
         ("2 x 10^5 copies/mL", 200000, "copies/mL"),
@@ -263,7 +268,26 @@ def test_units_of_ones_own_are_found_and_saved(tmp_path: Path) -> None:
         ("units: {mass: {stone: st}}", r"'stone' in the rules of values is a mapping with `words`"),
         ("names: [on]", r"names in the rules of values is not a list of texts"),
         ("[1]", r"are a mapping, not list"),
-        ("a: [", r"cannot be read \(ParserError\)"),
+        ("a: [", r"the file of rules of values, line 2 is not valid YAML \(ParserError\)"),
+        (
+            "names: [a]\nnames: [b]",
+            r"line 2 is not valid YAML \(ConstructorError\): it has the key 'names' twice: take",
+        ),
+        ("definitions: [wood]", r"the definition 'wood' defines no unit: write `name = 5 milliliter`"),
+        ("definitions: ['@import wood']", r"the definition '@import wood' defines no unit"),
+        ("definitions: ['gram = 5 gram']", r"the definition 'gram = 5 gram' names itself"),
+        (
+            "definitions: ['wood = 9**9**9 m']",
+            r"the definition 'wood = 9\*\*9\*\*9 m' has powers that pint is not given",
+        ),
+        (
+            "units: {length: {rod: {pint: 9**9**9 m}}}",
+            r"units: length: 'rod' has powers that pint is not given: write at",
+        ),
+        ("units: {length: {rod: {pint: 9^(9) m}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {rod: {pint: 9⁹⁹⁹⁹⁹⁹⁹ m}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {rod: {pint: 9 ** 16}}}", r"units: length: 'rod' has powers"),
+        ("units: {length: {9**9**9: {words: [rod]}}}", r"units: length: '9\*\*9\*\*9' has powers"),
     ],
 )
 def test_rules_of_another_form_are_refused_in_one_line(rules: str, message: str, tmp_path: Path) -> None:
@@ -278,6 +302,9 @@ def test_a_unit_that_pint_does_not_know_is_named_when_it_is_met() -> None:
     stage = ValueExtractor(rules={"units": {"mass": {"blorb": {"words": ["blorb"]}}}})
     with pytest.raises(ConfigError, match=r"pint cannot turn 'blorb' into 'g' \(UndefinedUnitError\): mend its `pint`"):
         values("5 blorb", stage)
+    for definition in ("wood = 80 * zorble", "gram = 3 * zorble", "wood = 3 ) m"):
+        with pytest.raises(ConfigError, match=f"pint cannot use the definition {re.escape(repr(definition))} "):
+            values("5 mg", ValueExtractor(rules={"definitions": ["rod = 5 meter", definition]}))
     with pytest.raises(ConfigError, match=r"no unit has the symbol 'nothing'"):
         values("5 mg", ValueExtractor(rules={"exact": {"N": "nothing"}}))
 
@@ -324,6 +351,13 @@ RUNS = [
     "每日",
     "a-",
     "1\n",
+    "1 000 ",
+    "1 500 mg ",
+    "1 500 mg-",
+    "1.000",
+    "take 1 ",
+    "1 aa ",
+    "1\n            ",
     "for ",
 ]
 

@@ -20,6 +20,7 @@ _ARTICLES = frozenset(("a", "an", "the", "(", ",", "-"))
 _OF = re.compile(rf" of (?:the |a |an )?((?:{LETTER}|-){{2,30}}(?: (?:{LETTER}|-){{2,30}})?)")
 _LAST_WORD = re.compile(rf"(?<!{LETTER}){LETTER}{{1,10}}[ -]?$")
 _SIGNS = frozenset("<>≤≥~≈=")
+_NUMBER_BEFORE = re.compile(r"\d[ -]?\Z")
 
 
 class Context:
@@ -33,6 +34,9 @@ class Context:
 
     def __init__(self, rules: Mapping[str, Any]) -> None:
         self._names = {even(name) for name in rules["names"]}
+        entries = [entry for units in rules["units"].values() for entry in units.values()]
+        self._units = {even(word) for entry in entries for word in entry.get("words", [])}
+        self._doses = {even(word) for entry in entries if entry.get("dose") for word in entry.get("words", [])}
         self._exact = set(rules["exact_names"])
         self._after = re.compile(rf"(?: |-)?(?:{word_pattern(rules['names_after'])})(?:(?<=[{CJK}])|(?!{LETTER}))")
         self._connectors = {even(word) for word in rules["connectors"]}
@@ -42,6 +46,10 @@ class Context:
         self._generic = {even(name) for name in rules["generic_names"]}
         self._adjectives = {even(word) for word in rules["name_adjectives"]}
         self._codes = {even(word) for word in rules["code_words"]}
+        months = [word for words in rules["months"].values() for word in words]
+        self._counting = {even(word) for word in (*rules["counting_words"], *months)}
+        forms = [word for name in rules["counted_forms"] for word in rules["forms"][name]["words"]]
+        self._form = re.compile(rf"(?:[ -]{{1,2}}{LETTER}{{1,20}}){{0,2}}[ -]{{0,2}}{word_pattern(forms)}(?!{LETTER})")
         self._comparators = {even(word): sign for sign, words in rules["comparators"].items() for word in words}
         words = word_pattern(self._comparators)
         self._before = re.compile(rf"(?:(?<!{LETTER})|(?<=[{CJK}])|(?=[<>=~≤≥≈])|(?=[{CJK}])){words} {{0,2}}$")
@@ -70,6 +78,12 @@ class Context:
         return bool(words) and (
             words[-1] in self._codes or (words[-1] in "#.:" and words[-2:-1] != [] and words[-2] in self._codes)
         )
+
+    def counts(self, low: str, start: int, end: int) -> bool:
+        """Tell whether a number counts what has the measure that ends behind it, as in `take 1 500 mg tablet`."""
+        words = _TOKEN.findall(low, max(0, start - 24), start)
+        counting = bool(words) and words[-1] in self._counting
+        return counting or self.is_code(low, start) or self._form.match(low, end) is not None
 
     def is_name(self, low: str, start: int, end: int) -> bool:
         """Tell whether a number is the last part of a name, as in CA-125."""
@@ -155,11 +169,17 @@ class Context:
             return None
         for count in range(min(_MOST_WORDS, len(tokens)), 0, -1):
             begin = tokens[-count][0]
+            if low[begin:end] in self._doses and self._is_unit(low, begin, end):
+                return None  # the `mg` of 25 mg is no magnesium
             if low[begin:end] in self._names or (count == 1 and text[begin:end] in self._exact):
                 before = tokens[-count - 1] if count < len(tokens) else (0, 0)
                 beside = low[before[1] : begin] == " " and low[before[0] : before[1]] in self._adjectives
                 return (before[0] if beside else begin), end
         return None
+
+    def _is_unit(self, low: str, start: int, end: int) -> bool:
+        """Tell whether a word is the unit of the number before it."""
+        return low[start:end] in self._units and _NUMBER_BEFORE.search(low, max(0, start - 3), start) is not None
 
     def _free(self, low: str, tokens: list[tuple[int, int]]) -> tuple[int, int, bool] | None:
         """Take up to three words that can be a name."""
@@ -167,7 +187,7 @@ class Context:
         for first, last in reversed(tokens[-_FREE_WORDS:]):
             word = low[first:last]
             beside = begin < 0 or low[last:begin] == " "
-            if begin < 0 and word.endswith(("ed", "ing")):
+            if begin < 0 and (word.endswith(("ed", "ing")) or self._is_unit(low, first, last)):
                 return None
             if not beside or word in self._no_names or not re.match(LETTER, word) or is_cjk(word[0]):
                 break

@@ -17,6 +17,7 @@ __all__ = ["DrugWords", "keep_beside", "link"]
 _OF_A_DRUG = ("strength", "dose", "form", "route", "frequency")
 _REACH = 160
 """Characters between a drug and a value of it."""
+_NOTHING = re.compile(r"\d/0")
 _BETWEEN = re.compile(r"[\s,/()+:、，]{0,4}(?:(?:and|or|with|x|as|in|to|a|an|was|is|given|via|by|taken|was given) ?)?")
 _TO_NEXT = re.compile(r"\s{0,2}(?:of |的|-)?\s?\Z")
 
@@ -36,7 +37,7 @@ class DrugWords:
         self._forms = {even(w): (name, bool(e.get("weak"))) for name, e in rules["forms"].items() for w in e["words"]}
         number = rf"(?:\d/\d(?![\d/])|{numbers.pattern})"
         self._dose = re.compile(
-            rf"(?P<n>{number})(?:(?: ?[-~至到] ?| to | or )(?P<m>{number}))?(?: {{0,2}}|-)(?:more )?"
+            rf"(?P<n>{number})(?:(?: ?[-~至到] ?| to | or )(?P<m>{number}))?(?: {{0,2}}(?:\r?\n {{0,12}})?|-)(?:more )?"
             rf"(?P<form>{word_pattern(self._forms)})(?:(?<=[{CJK}.])|(?!{LETTER}|\d))"
         )
         self.words: dict[str, Found] = {}
@@ -66,6 +67,8 @@ class DrugWords:
         if match is None:
             return None
         name, weak = self._forms[match["form"].replace("  ", " ")]
+        if any(text and _NOTHING.fullmatch(text) for text in (match["n"], match["m"])):
+            return None
         value = Value(*match.span(), kind="dose", unit=name, number=self._number(match["n"]))
         value.high = self._number(match["m"]) if match["m"] else None
         if value.high is not None and value.number is not None and value.high <= value.number:
@@ -74,7 +77,7 @@ class DrugWords:
 
     def _number(self, text: str) -> float:
         if re.fullmatch(r"\d/\d", text):
-            return int(text[0]) / int(text[2]) if text[2] != "0" else float(text[0])
+            return int(text[0]) / int(text[2])
         return self._numbers.read(text)
 
 

@@ -13,7 +13,7 @@ from clinnlp.stages._values.drugs import DrugWords
 from clinnlp.stages._values.found import Found
 from clinnlp.stages._values.numbers import DIGITS, FRACTIONS, Numbers
 from clinnlp.stages._values.patterns import Pattern, Patterns
-from clinnlp.stages._values.quantities import Marks, Quantities
+from clinnlp.stages._values.quantities import HEART_RATE, Marks, Quantities
 from clinnlp.stages._values.text import LETTER, WORD, even, is_cjk, word_pattern
 from clinnlp.stages._values.units import Units
 
@@ -23,8 +23,9 @@ _DIGITS = re.compile(rf"[\d{FRACTIONS}]+")
 _LETTER = re.compile(LETTER)
 _DIOPTRES = re.compile(r"[\d.]+ ?D")
 # All patterns that start with a number have something behind it; to look spares trying each of them.
-_GOES_ON = re.compile(rf"{DIGITS} {{0,2}}[^\s\d,;()]")
+_GOES_ON = re.compile(rf"{DIGITS} {{0,2}}(?:\r?\n {{0,12}})?[^\s\d,;()]")
 _LIST_NUMBER = re.compile(r"\d{1,3}[.)](?= )")
+_LAST_GROUP = re.compile(r"\d[ ']0\d\d(?!\d)")
 _COMPARED = ("duration", "age", "dose", "time")
 _LONGEST_NUMBER = 16
 
@@ -100,7 +101,7 @@ class Finder:
             return
         elif before == "-" and _LETTER.match(earlier or " "):
             glued = True
-        if before in self._numerals or _is_list_number(low, start):
+        if before in self._numerals or _is_list_number(low, start) or _is_last_group(low, start):
             return
         if hidden := self._never.match(low, start):
             yield Found(Value(*hidden.span()), hidden=True)
@@ -108,8 +109,9 @@ class Finder:
         if quantity := self._quantities.find(low, text, start, marks, glued):
             yield quantity
         if not glued and _GOES_ON.match(low, start):
-            yield from self._patterns(self._for_digits, low, text, start, calendar)
-            if dose := self._drugs.dose(low, start):
+            if not HEART_RATE.match(text, end):
+                yield from self._patterns(self._for_digits, low, text, start, calendar)
+            if (dose := self._drugs.dose(low, start)) and not _starts_anew(text, start, dose.end):
                 yield self._compared(low, dose)
 
     def _at_word(self, low: str, text: str, match: re.Match[str], calendar: Calendar) -> Iterator[Found]:
@@ -127,7 +129,7 @@ class Finder:
             if word in self._fixed:
                 yield Found(self._fixed_value(word, start, end, calendar))
         yield from self._patterns(patterns, low, text, start, calendar)
-        if is_number and (dose := self._drugs.dose(low, start)):
+        if is_number and (dose := self._drugs.dose(low, start)) and not _starts_anew(text, start, dose.end):
             yield dose
 
     def _fixed_value(self, word: str, start: int, end: int, calendar: Calendar) -> Value:
@@ -142,10 +144,15 @@ class Finder:
     ) -> Iterator[Found]:
         for pattern in patterns:
             match = pattern.find.match(low, start)
+            if match and _starts_anew(text, *match.span()):
+                continue
             value = pattern.read(match, calendar) if match else None
             if value is not None and not (value.kind == "duration" and _DIOPTRES.fullmatch(text, start, value.end)):
                 value.kind = pattern.kind
-                yield self._compared(low, Found(value))
+                found = self._compared(low, Found(value))
+                # `<1:10` is a titre, no time of day.
+                if not (pattern.kind == "time" and low[found.start] in "<>" and ":" in low[found.start : found.end]):
+                    yield found
 
     def _compared(self, low: str, found: Found) -> Found:
         value = found.value
@@ -164,6 +171,17 @@ def _begins(phrase: str, word: str) -> bool:
     if not phrase.startswith(word):
         return False
     return is_cjk(word[-1]) or len(phrase) == len(word) or not _LETTER.match(phrase[len(word)])
+
+
+def _is_last_group(low: str, start: int) -> bool:
+    """Tell whether a number is the rest of one such as 1 000 or 1'050, and so no number of its own."""
+    return start > 1 and _LAST_GROUP.match(low, start - 2) is not None
+
+
+def _starts_anew(text: str, start: int, end: int) -> bool:
+    """Tell whether a stretch goes over a line end to a capital, with which another line begins."""
+    at = text.find("\n", start, end)
+    return at >= 0 and text[at:end].lstrip()[:1].isupper()
 
 
 def _is_list_number(low: str, start: int) -> bool:

@@ -12,21 +12,22 @@ __all__ = ["DIGITS", "FRACTIONS", "Numbers", "read_digits", "tidy"]
 
 FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 DIGITS = (
-    rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,4}}(?:\.\d{{1,6}})?(?![\d,])|\d{{1,2}} \d/\d{{1,2}}(?![\d/])|\d{{0,3}}[{FRACTIONS}]"
-    r"|\d{1,15}\.\d{1,9}(?!\d)|\d{1,15}(?!\d)|\.\d{1,9}(?!\d))"
+    rf"(?:\d{{1,3}}(?:(?:,\d{{3}}){{1,4}}|(?:'\d{{3}}){{1,4}})(?:\.\d{{1,6}})?(?!\d|,\d)"
+    rf"|\d{{1,2}}(?: \d/[1-9]\d?|-1/[2348])(?![\d/])|\d{{0,3}}[{FRACTIONS}]"
+    r"|\d{1,15}\.\d{1,9}(?!\d)|\d{1,15}(?!\d|,\d)|\.\d{1,9}(?!\d))"
 )
 """A number in digits, at most 15 before the point: longer ones are names of something."""
-_MIXED = re.compile(r"(\d{1,2}) (\d)/(\d{1,2})")
+_MIXED = re.compile(r"(\d{1,2})[ -](\d)/(\d{1,2})")
 
 
 def read_digits(text: str) -> float:
     """Read what `DIGITS` found."""
     if mixed := _MIXED.fullmatch(text):
         whole, above, below = map(int, mixed.groups())
-        return whole + above / below if below else float(whole)
+        return whole + above / below
     if text[-1] in FRACTIONS:
         return float(text[:-1] or 0) + unicodedata.numeric(text[-1])
-    return float(text.replace(",", ""))
+    return float(text.replace(",", "").replace("'", ""))
 
 
 def tidy(number: float) -> float:

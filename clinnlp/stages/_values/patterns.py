@@ -78,7 +78,7 @@ class Patterns:
         half = word_pattern([*rules["am"], *rules["pm"]])
         slots = {
             "_": " {0,2}",
-            "-": "(?: {0,2}-? {0,2})",
+            "-": r"(?: {0,2}-? {0,2}(?:\r?\n {0,12})?)",
             "n": f"(?P<n>{number})",
             "range": f"(?P<n>{number})(?:(?: ?[-~至到] ?| to | or )(?P<m>{number}))?",
             "every": f"(?P<every>{number})",

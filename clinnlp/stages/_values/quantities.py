@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from clinnlp.record import Value
 from clinnlp.stages._values.context import Context
@@ -14,7 +15,7 @@ from clinnlp.stages._values.found import Found
 from clinnlp.stages._values.text import LETTER
 from clinnlp.stages._values.units import Unit, Units
 
-__all__ = ["Marks", "Quantities"]
+__all__ = ["HEART_RATE", "Marks", "Quantities"]
 
 # What is given or smoked, before which there is a verb more often than a name.
 _NAMELESS = {
@@ -31,9 +32,13 @@ _NAMELESS = {
 _FRACTIONS = {(1.0, 2.0), (1.0, 3.0), (2.0, 3.0), (1.0, 4.0), (3.0, 4.0), (1.0, 8.0)}
 _TAIL = re.compile(rf"(?:{LETTER}|\d)")
 _THREE_LETTERS = re.compile(rf"{LETTER}{{3}}")
+HEART_RATE = re.compile(r" {1,2}(?:HR ?(?:[:=] ?)?[(\d]|H ?: ?\d)")
+"""What looks like the unit of a number and is the name of the next: 144/82 HR 69, R: 14 H: 180 cm."""
+_GAUZE = re.compile(r"\d ?x ?\Z")
 _WORD_BEHIND = re.compile(rf"-{LETTER}")
 _LARGEST_CODE = 12
 _FAR = 1 << 60
+_LEAST_FAHRENHEIT, _MOST_FAHRENHEIT = 85, 115
 _SHORT_TIMES = ("s", "ms")
 
 
@@ -82,7 +87,8 @@ class Quantities:
         glued : bool
             Whether a letter stands right before it, so that it needs a known name.
         """
-        read = read_expression(self._units, low, text, at)
+        counts = None if glued else partial(self._context.counts, low)
+        read = read_expression(self._units, low, text, at, counts)
         if read is None or (glued and read.unit is None and _TAIL.match(low, read.end)):
             return None
         if read.unit is None and not read.joined and self._context.is_name(low, at, read.end):
@@ -92,18 +98,26 @@ class Quantities:
         lengths = free and read.unit is not None and read.unit.dimensions == ("length",)
         name = self._context.name(low, text, start, marks.names, free, lengths)
         known = name is not None and name[2]
-        negative = self._is_negative(low, at, known, read)
+        negative = text[at - 1 : at] == "−" or self._is_negative(low, at, known, read)
         if ((glued or negative is None) and not known) or (glued and _is_code(low, at, read)):
             return None
         place = name[:2] if name else None
-        if known and read.unit is not None and read.unit.symbol == "s" and read.glued and not read.numbers[0] % 10:
-            read.unit, comparator = None, "~"
+        if read.unit is not None and read.unit.symbol == "s" and read.glued:
+            if not known and (not read.numbers[0] % 10 or _GAUZE.search(low, max(0, at - 4), at)):
+                return None  # in the 90s, 4 x 4s
+            if not read.numbers[0] % 10:
+                read.unit, comparator = None, "~"
+        if read.unit is not None and HEART_RATE.match(text, read.bare_end):
+            read.unit, read.end = None, read.bare_end
+        if negative and not comparator:
+            comparator, start = self._context.comparator(low, at - 1)
+            start += 1  # the minus is taken in below
         covering = marks.covering(at, read.end)
         if read.unit is None and not known:
             place = self._bare(low, start, read, comparator, covering is not None)
             if place is None:
                 return None
-        if self._refused(low, at, read, known):
+        if self._refused(low, at, read, known) or (not known and _is_woman(text, read)):
             return None
         if place is None or place == _NOWHERE:
             place = covering or self._context.of_what(low, read.end) or _NOWHERE
@@ -115,7 +129,7 @@ class Quantities:
         if not at or low[at - 1] != "-":
             return False
         before = low[at - 2 : at - 1]
-        if before and before not in " (:=[\n":
+        if before and before not in " (:=[<>≤≥~\n":
             return None
         return known or (read.unit is not None and read.unit.dimensions == ("temperature",))
 
@@ -154,7 +168,8 @@ class Quantities:
     ) -> Found:  # fmt: skip
         unit = read.unit
         numbers = [-read.numbers[0], *read.numbers[1:]] if negative else read.numbers
-        if read.joined == "pair" and unit is not None and unit.dose and tuple(numbers) in _FRACTIONS:
+        whole = unit is not None and (unit.dose or unit.dimensions == ("length",))
+        if read.joined == "pair" and whole and tuple(numbers) in _FRACTIONS:
             numbers, read.joined = [numbers[0] / numbers[1]], ""
         behind, end = self._context.comparator_behind(low, span[1])
         value = Value(span[0], end, unit=unit.symbol if unit else "", comparator=behind or comparator)
@@ -183,8 +198,17 @@ class Quantities:
 _NOWHERE = (-1, -1)
 
 
+def _is_woman(text: str, read: Expression) -> bool:
+    """Tell whether the F behind a number is no Fahrenheit, as in 50F, or 18F of a tracer."""
+    unit = read.unit
+    bare = unit is not None and unit.symbol == "°F" and text[read.end - 1] == "F" and text[read.end - 2] not in "° "
+    return bare and not all(_LEAST_FAHRENHEIT <= number <= _MOST_FAHRENHEIT for number in read.numbers)
+
+
 def _is_code(low: str, at: int, read: Expression) -> bool:
     """Tell whether a number that is glued to a letter or two names something, as in T2 or Mg2+."""
     short = not _THREE_LETTERS.match(low[max(0, at - 3) : at])
-    small = read.unit is None and read.numbers[0] <= _LARGEST_CODE and read.numbers[0] == int(read.numbers[0])
-    return (short and small and len(read.numbers) == 1) or _WORD_BEHIND.match(low, read.end) is not None
+    # Also spines, T3-4, and stages, T1C.
+    bare = read.unit is None or (read.glued and read.unit.dimensions in (("temperature",), ("time",)))
+    small = bare and all(number <= _LARGEST_CODE and number == int(number) for number in read.numbers)
+    return (short and small and read.joined in ("", "range")) or _WORD_BEHIND.match(low, read.end) is not None

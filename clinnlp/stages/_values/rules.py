@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clinnlp.errors import ConfigError
 from clinnlp.rules import load_rules
+from clinnlp.stages._rule_yaml import read_yaml
+from clinnlp.stages._rules import shown
 
 __all__ = ["check_own", "read_own", "value_rules"]
 
@@ -20,6 +21,14 @@ _ENTRY: dict[str, dict[str, Any]] = {
     "routes": {"words": list, "weak": list},
     "frequencies": {"words": list, "weak": list, "number": (int, float)},
 }
+# pint works out powers of whole numbers to the last digit, which 9**9**9 has 370 million of.
+_POWER = re.compile(r"(?:\*\*|\^)\s*(?P<by>[+-]?\d{1,2}(?:\.\d{1,3})?(?![\d.]))?(?P<again>\s*(?:\*\*|\^))?")
+_RAISED = re.compile(r"[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_RAISED_TO = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_MOST_POWERS = 4
+_HIGHEST = 15
+_LONGEST = 200
+_DEFINITION = re.compile(r"\s*[^\W\d][^=]*=\s*\S")
 
 
 def value_rules(lang: str, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -48,10 +57,10 @@ def read_own(path: str | Path) -> dict[str, Any]:
         If the file cannot be read, or holds what rules of values cannot.
     """
     try:
-        rules = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the rules of values cannot be read ({type(error).__name__}): give a YAML file") from error
-    return check_own(rules)
+    return check_own(read_yaml(text, "the file of rules of values"))
 
 
 def check_own(rules: Any) -> dict[str, Any]:
@@ -68,11 +77,15 @@ def check_own(rules: Any) -> dict[str, Any]:
             raise ConfigError(f"the rules of values have no field {field!r}: give some of {_known(_OWN)}")
         if field in ("definitions", "names"):
             _check_words(value, field)
+            for definition in value if field == "definitions" else ():
+                _check_definition(definition)
         elif not isinstance(value, Mapping):
             raise ConfigError(f"{field} in the rules of values is a mapping, not {type(value).__name__}")
         elif field == "units":
             for dimension, units in value.items():
                 _check_entries(units, "units", f"units: {dimension}")
+                for symbol, entry in units.items():
+                    _check_powers(str(entry.get("pint", symbol)), f"units: {dimension}: {shown(symbol)}")
         elif field in _ENTRY:
             _check_entries(value, field, field)
         else:
@@ -97,6 +110,28 @@ def _check_entries(entries: Any, field: str, where: str) -> None:
 def _check_words(words: Any, where: str) -> None:
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise ConfigError(f"{where} in the rules of values is not a list of texts: quote numbers and leave none empty")
+
+
+def _check_definition(definition: str) -> None:
+    if not _DEFINITION.match(definition):
+        raise ConfigError(f"the definition {shown(definition)} defines no unit: write `name = 5 milliliter`")
+    name, _, given = definition.partition("=")
+    if re.search(rf"(?<![\w\[]){re.escape(name.strip())}(?![\w\]])", re.split("[=;]", given)[0]):
+        raise ConfigError(f"the definition {shown(definition)} names itself: say what the unit is in others")
+    _check_powers(definition, f"the definition {shown(definition)}")
+
+
+def _check_powers(expression: str, where: str) -> None:
+    """Refuse what pint could not work out in any time: high powers, and powers of powers."""
+    written = _RAISED.sub(lambda raised: f"**{raised.group().translate(_RAISED_TO)}", expression)
+    powers = list(_POWER.finditer(written))
+    if len(written) > _LONGEST:
+        raise ConfigError(f"{where} has over {_LONGEST} characters for pint: write it shorter")
+    if len(powers) > _MOST_POWERS or any(
+        not power["by"] or power["again"] or abs(float(power["by"])) > _HIGHEST for power in powers
+    ):
+        most = f"at most {_MOST_POWERS}, each by a number up to {_HIGHEST}"
+        raise ConfigError(f"{where} has powers that pint is not given: write {most}")
 
 
 def _known(names: Any) -> str:

@@ -62,11 +62,15 @@ class _Signs(dict[int, str]):
 
 
 _TABLE = _Signs()
+_DASH = re.compile(r"(?<=\d)—(?=\d)")
 
 
 def even(text: str) -> str:
     """Give a text of the same length in lower case, with plain digits, spaces, hyphens and signs."""
-    return text.lower().replace("\t", " ") if text.isascii() else text.translate(_TABLE)
+    if text.isascii():
+        return text.lower().replace("\t", " ")
+    # A dash between words is a stop, one between digits a range.
+    return (_DASH.sub("-", text) if "—" in text else text).translate(_TABLE)
 
 
 def is_cjk(character: str) -> bool:

@@ -16,6 +16,7 @@ __all__ = ["Unit", "Units"]
 
 _TENS = re.compile(r"10\^(-?\d{1,2})$")
 _MOST_PARTS = 4
+_TEMPERATURE = ("temperature",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Units:
         for dimension, units in rules["units"].items():
             for symbol, entry in units.items():
                 self._add(symbol, dimension, entry)
-        self._exact = {word: self._units[self._known(symbol)] for word, symbol in rules["exact"].items()}
+        self._exact = {word: self._units[self._checked(symbol)] for word, symbol in rules["exact"].items()}
         small = {even(word) for word in self._exact}
         self._any_case = set(self._words)
         self._find = re.compile(rf"{word_pattern([*self._words, *small])}(?!(?!x\d){LETTER}|\d)")
@@ -70,7 +71,7 @@ class Units:
         for word in entry.get("words", []):
             self._words[even(word)] = unit
 
-    def _known(self, symbol: str) -> str:
+    def _checked(self, symbol: str) -> str:
         if symbol not in self._units:
             raise ConfigError(f"no unit has the symbol {symbol!r} that the rules of values name: add it under units")
         return symbol
@@ -79,6 +80,10 @@ class Units:
     def symbols(self) -> list[str]:
         """Symbols of all units that have words of their own."""
         return list(self._units)
+
+    def known(self, symbol: str) -> Unit | None:
+        """Give the unit that has a symbol, if one has."""
+        return self._units.get(symbol)
 
     def match(self, low: str, text: str, at: int) -> tuple[int, Unit] | None:
         """Find the unit that stands at a place, of the text in one form and of the text as it is.
@@ -94,13 +99,20 @@ class Units:
         while len(parts) < _MOST_PARTS:
             start = end if not parts else _over(low, end)
             found = self._part(low, text, start) if start >= 0 else None
-            if found is None:
+            if found is None or (parts and any(map(self._is_whole, (parts[0], found[1])))):
                 break
             end = found[0]
             parts.append(found[1])
         if not parts or not parts[-1].symbol:
             return None
         return end, parts[0] if len(parts) == 1 else self._composed(parts)
+
+    def _is_whole(self, unit: Unit) -> bool:
+        """Tell whether a unit is no part of another: a temperature, with a zero of its own, or one that has a line."""
+        dimension = unit.dimensions[0]
+        return len(unit.dimensions) == 1 and (
+            unit.dimensions == _TEMPERATURE or "/" in self._normals.get(dimension, "")
+        )
 
     def _part(self, low: str, text: str, at: int) -> tuple[int, Unit] | None:
         match = self._find.match(low, at)
@@ -131,19 +143,27 @@ class Units:
 
     def normal(self, number: float, symbol: str) -> tuple[float, str] | None:
         """Give a number in the one unit of its dimension; None where the result would be no number."""
-        if symbol not in self._steps:
-            self._steps[symbol] = self._step(symbol)
-        factor, offset, normal = self._steps[symbol]
+        factor, offset, normal = self._known_step(symbol)
         found = tidy(number * factor + offset)
         return (found, normal) if math.isfinite(found) else None
 
+    def converted(self, number: float, unit: Unit, other: Unit) -> float:
+        """Give a number of one unit in another of its dimension."""
+        have, want = self._known_step(unit.symbol), self._known_step(other.symbol)
+        return tidy((number * have[0] + have[1] - want[1]) / want[0])
+
+    def _known_step(self, symbol: str) -> tuple[float, float, str]:
+        if symbol not in self._steps:
+            self._steps[symbol] = self._step(symbol)
+        return self._steps[symbol]
+
     def _step(self, symbol: str) -> tuple[float, float, str]:
-        unit = self._units[self._known(symbol)]
+        unit = self._units[self._checked(symbol)]
         normal = self.normal_symbol(unit)
+        registry = self._pint()
         try:
-            registry = self._pint()
             have, want = (registry.parse_expression(self._expression(name)) for name in (symbol, normal))
-            if unit.dimensions == ("temperature",):
+            if unit.dimensions == _TEMPERATURE:
                 zero, one = (registry.Quantity(at, have.units).to(want.units).magnitude for at in (0.0, 1.0))
                 return float(one - zero), float(zero), normal
             return float((have / want).to("dimensionless").magnitude), 0.0, normal
@@ -175,9 +195,13 @@ class Units:
             # pint takes a second to import.
             from pint import UnitRegistry
 
-            self._registry = UnitRegistry(cache_folder=None)
+            registry: Any = UnitRegistry(cache_folder=None)
             for definition in self._definitions:
-                self._registry.define(definition)
+                _define(registry, definition)
+            # Only now: one may be made of another behind it.
+            for definition in self._definitions:
+                _define(registry, definition, known=True)
+            self._registry = registry
         return self._registry
 
     def __getstate__(self) -> dict[str, Any]:
@@ -186,6 +210,20 @@ class Units:
 
 _DOSE_PARTS = {"mL", "kg", "h", "min", "day", "m²", "tsp", "week"}
 _BELOW = {"mass": "kg"}
+
+
+def _define(registry: Any, definition: str, known: bool = False) -> None:
+    """Add a definition to those of pint, or see whether one that is there can be worked out."""
+    try:
+        if known:
+            given = re.split("[=;]", definition)[1].strip()
+            if not given.startswith("["):  # a dimension of its own
+                registry.Quantity(given).to_root_units()
+        else:
+            registry.define(definition)
+    except Exception as error:
+        reason = type(error).__name__
+        raise ConfigError(f"pint cannot use the definition {definition[:40]!r} ({reason}): mend it") from error
 
 
 def _over(low: str, at: int) -> int:

@@ -28,15 +28,17 @@ Gy 1 Gy; cGy 0.01 Gy; HU 1 HU; V 1 V; mV 1e-3 V; W 1 W; Fr 1 Fr; bpm 1 /min; bre
 mL/min/1.73m² 1 mL/min/1.73m²; kg/m² 1 kg/m²; mg/dL 0.01 g/L; g/dL 10 g/L; pack/day 1 pack/day
 mL/day 6.94444444e-7 L/min; g/day 1 g/day; mg/day 1e-3 g/day; mL/min 1e-3 L/min; L/min 1 L/min
 10^3/µL 1e9 1/L; 10^6/µL 1e12 1/L; 10^9/L 1e9 1/L; °C 1 °C; °F -17.2222222 °C; 斤 500 g
+万U 1e4 U; 万IU 1e4 IU; 10^4/µL 1e10 1/L
 """
 WORDS = """
 kg = kgs, kilo, kilos, ㎏, 千克, 公斤; g = gm, gms, 克; mg = mgs, mgm, ㎎, 毫克; µg = mcgs, ㎍, 微克; 斤 = 斤
 L = 升; mL = mls, cm3, ㏄, 毫升; µL = mm3, cumm, cu mm; tsp = tsp, teaspoon, teaspoons, teaspoonful
 tbsp = tbsp, tablespoon, tablespoons, tablespoonful; m = 米; cm = cms, ㎝, 厘米, 公分; mm = mms, ㎜, 毫米
-m² = m2; cm² = cm2, sqcm; mm² = mm2; mmHg = mmhg, mm hg, mm of hg, mm of mercury, torr, 毫米汞柱
+m² = m2, sq m, sq. m, square metre, square metres, meter squared, meters squared, metre squared; cm² = cm2, sqcm, square cm, sq. cm
+mL = cubic cm; cm² = centimeter squared, centimeters squared; mm² = mm2, square mm, sq. mm; mmHg = mmhg, mm hg, mm/hg, mm of hg, mm of mercury, torr, 毫米汞柱
 cmH2O = cmh2o, cm h2o, cm of water, cmh20; kPa = kpa; week = wk, wks; s = 秒; min = 分钟; mmol = 毫摩尔
-°C = °c, ° c, ℃, deg c, degrees c, degree c, celsius, degrees celsius, deg celsius, centigrade, degrees centigrade, 度, 摄氏度
-°F = °f, ° f, ℉, deg f, degrees f, degree f, fahrenheit, degrees fahrenheit
+°C = degree celsius, degree centigrade, °c, ° c, ℃, deg c, degrees c, degree c, celsius, degrees celsius, deg celsius, centigrade, degrees centigrade, 度, 摄氏度
+°F = degree fahrenheit, °f, ° f, ℉, deg f, degrees f, degree f, fahrenheit, degrees fahrenheit
 Eq = eq; mEq = meq, meqs, milliequivalent, milliequivalents; Osm = osm; mOsm = mosm, mosmol, mosmols
 U = u, unit, units, 单位; mU = mu, milliunit, milliunits; µU = uu, µu, microunit, microunits; kU = ku; MU = million units
 IU = iu, ui, iu's, ius, international unit, international units, 国际单位; mIU = miu; µIU = uiu, µiu; kIU = kiu
@@ -54,6 +56,7 @@ mL/day = ml/24h, ml/24 h, ml/24hr, ml/24 hr, ml/24hrs, ml/24 hrs, ml/24 hours, m
 g/day = g/24h, g/24 h, g/24hr, g/24 hr, g/24hrs, g/24 hrs, g/24 hours, g/24小时, 克/24小时
 mg/day = mg/24h, mg/24 h, mg/24hr, mg/24 hr, mg/24hrs, mg/24 hrs, mg/24 hours, mg/24小时, 毫克/24小时
 mL/min = ml/分, ml／分, 毫升/分; L/min = l/分, l／分, 升/分
+万U = 万单位, 万u; 万IU = 万国际单位, 万iu; 10^4/µL = 万/ul, 万/µl
 """  # noqa: E501
 # Of each dimension, what pint calls the unit that values are given in.
 IN_PINT = {"g": "g", "L": "L", "m": "m", "m²": "m**2", "mmHg": "mmHg", "day": "day", "mol": "mol", "kcal": "kcal",
@@ -209,10 +212,10 @@ def test_every_word_about_a_drug_means_what_this_page_says(field: str, kind: str
 
 COMPARATORS = {
     "<": "<|less than|below|under|fewer than|lower than|小于|低于|少于|不到",
-    "<=": "<=|=<|≤|⩽|at most|up to|no more than|not more than|maximum of|less than or equal to|"
+    "<=": "<=|< =|</=|=<|≤|⩽|at most|up to|no more than|not more than|maximum of|less than or equal to|"
     "不超过|不大于|最多|小于等于",
     ">": ">|more than|greater than|above|over|higher than|in excess of|exceeding|大于|高于|超过|多于",
-    ">=": ">=|=>|≥|⩾|at least|no less than|not less than|minimum of|greater than or equal to|"
+    ">=": ">=|> =|>/=|=>|≥|⩾|at least|no less than|not less than|minimum of|greater than or equal to|"
     "不低于|不小于|至少|大于等于",
     "~": "~|≈|about|approximately|approx|approx.|around|roughly|nearly|almost|circa|ca.|约|大约|近",
 }
