@@ -62,8 +62,11 @@ def plant_identifiers(records: Iterable[Record], seed: int = 0, density: float =
     Raises
     ------
     ConfigError
-        If the density is negative.
+        If something else than records is given, or the density is negative.
     """
+    records = list(records) if isinstance(records, Iterable) and not isinstance(records, (str, bytes, Mapping)) else None
+    if records is None or not all(isinstance(record, Record) for record in records):
+        raise ConfigError("give a list of records to plant identifiers into, such as [Record('...')]")
     if density < 0:
         raise ConfigError(f"density must not be negative, but it is {density}")
     patterns = PatternFinder(("en",))

@@ -11,7 +11,8 @@ from clinnlp.rules import load_rules
 from clinnlp.stages import Deidentifier
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
-from clinnlp.stages._identifiers.known import KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.people import name_after, name_before
 from clinnlp.stages._identifiers.sparing import is_spared

@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import permutations
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from itertools import islice, permutations, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinnlp.alignment import EditedText
 from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.searched import searched
-from clinnlp.stages._identifiers.words import rule, word_set
+from clinnlp.stages._identifiers.words import look_alikes, rule, word_set
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KnownStrings", "known_keys", "known_values"]
+__all__ = ["KnownStrings"]
 
 _NAMES = ("PERSON", "DOCTOR")
 _PART = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
 _WRAPPED = re.compile(r"[-\s]*[\r\n][-\s]*|[-'’.]")
 _HAN = re.compile("[\u4e00-\u9fff]")
-_CONFUSED = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g", "|": "il", "!": "il", "$": "s"}
-_ONE_FORM = str.maketrans({"0": "o", "1": "i", "l": "i", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g"})
-
-
-@cache
-def known_keys() -> Mapping[str, str]:
-    """Give the keys of metadata whose values identify somebody, with the label of each."""
-    return MappingProxyType({key: label for label, keys in rule("metadata").items() for key in keys.split()})
-
-
-@cache
-def _labels(known: tuple[str, ...] | None) -> dict[str, str]:
-    """Give the labels of keys, written as they are compared."""
-    labels = {_key(key): label for key, label in known_keys().items()}
-    return labels if known is None else {_key(key): labels.get(_key(key), "ID") for key in known}
-
-
-def known_values(metadata: Mapping[str, Any], known: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
-    """Give the texts and numbers of metadata under the keys that identify, each with its label.
-
-    Parameters
-    ----------
-    metadata : mapping
-    known : tuple of str, optional
-        The keys; by default those of `known_keys`.
-    """
-    labels = _labels(known)
-
-    def walk(value: Any, label: str | None) -> Iterator[tuple[str, str]]:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                yield from walk(inner, labels.get(_key(str(key))) if label is None else label)
-        elif isinstance(value, (list, tuple)):
-            for inner in value:
-                yield from walk(inner, label)
-        elif label is not None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            # A column of numbers with gaps holds floats: 123456.0 is the record number 123456.
-            whole = isinstance(value, float) and value.is_integer()
-            yield str(int(value)) if whole else re.sub(r"(?<=\d)\.0$", "", str(value)), label
-
-    return list(dict.fromkeys(walk(metadata, None)))
-
-
-def _key(name: str) -> str:
-    return "".join(char for char in name.lower() if char.isalnum())
+_MOST_VARIANTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +44,7 @@ class KnownStrings:
     """What is known of one record, to be looked for in texts: in any letter case, over line ends, hyphens and blanks.
 
     Each part of a name is looked for alone too, and the parts in any order; digits that a scanner puts for letters
-    count as the letters. A number of fewer than four digits is not looked for.
+    count as the letters, and letters in a number as the digits. A number of fewer than four digits is not looked for.
 
     Parameters
     ----------
@@ -155,12 +110,12 @@ class _Letters:
             numbers = first.take(codes[self.places]) + np.arange(len(self.places)) - begins[self.places]
         every = "".join(folded)
         self.letters = _text(_codes(every).take(numbers))
-        self.confused = _text(_codes(every.translate(_ONE_FORM)).take(numbers))
+        self.confused = _text(_codes(every.translate(_one_form())).take(numbers))
 
     def find(self, needle: _Needle) -> Iterator[tuple[int, int]]:
         wanted = needle.letters
-        fuzzy = len(wanted) >= 4 and not wanted.isdigit()
-        where, looked = (self.confused, wanted.translate(_ONE_FORM)) if fuzzy else (self.letters, wanted)
+        fuzzy = len(wanted) >= 4
+        where, looked = (self.confused, wanted.translate(_one_form())) if fuzzy else (self.letters, wanted)
         at = where.find(looked)
         while at >= 0:
             stop = at + len(looked)
@@ -169,13 +124,20 @@ class _Letters:
             at = where.find(looked, at + 1)
 
     def _alike(self, at: int, wanted: str) -> bool:
-        """Tell whether digits stand for letters, and no letter for another."""
+        """Tell whether digits stand for letters, and letters for digits, but no letter for another.
+
+        At least half of the signs must be the same; in a number, half must be digits, in the text or where it is known.
+        """
         own = self.letters[at : at + len(wanted)]
         if own == wanted:
             return True
-        same = sum(a == b for a, b in zip(own, wanted, strict=True))
-        return 2 * same >= len(wanted) and all(
-            a == b or b in _CONFUSED.get(a, "") or a in _CONFUSED.get(b, "") for a, b in zip(own, wanted, strict=True)
+        digits, known_digits = (sum(map(str.isdigit, letters)) for letters in (own, wanted))
+        numeric = digits and known_digits and 2 * max(digits, known_digits) >= len(wanted)
+        if not numeric and 2 * sum(a == b for a, b in zip(own, wanted, strict=True)) < len(wanted):
+            return False
+        confused = rule("misread")
+        return all(
+            a == b or b in confused.get(a, "") or a in confused.get(b, "") for a, b in zip(own, wanted, strict=True)
         )
 
     def _fits(self, needle: _Needle, at: int, stop: int) -> bool:
@@ -188,9 +150,21 @@ class _Letters:
                     return False
         if needle.word and not _capital_inside(text, first, last + 1):
             return False
+        if needle.letters.isdigit() and not self._in_number(places):
+            return False
         if _HAN.search(needle.letters) or (len(needle.seams) and len(needle.letters) >= 8):
             return True
         return _edge(text, first - 1, first) and _end(text, last, len(needle.letters))
+
+    def _in_number(self, places: NDArray[np.intp]) -> bool:
+        """Tell whether each letter that stands for a digit is beside one of the number, and no other sign of a word."""
+        text, found = self.text, {*places.tolist()}
+        for at in found:
+            if text[at].isalpha():
+                around = [i for i in (at - 1, at + 1) if 0 <= i < len(text) and text[i].isalnum()]
+                if not around or not found.issuperset(around):
+                    return False
+        return True
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
@@ -241,12 +215,22 @@ def _capital_inside(text: str, start: int, end: int) -> bool:
     return bool(before) and before[-1] not in ".!?\r\n:;•*-"
 
 
+@cache
+def _one_form() -> dict[int, str]:
+    """Give one sign for all that a scanner takes for each other, be it over a third."""
+    groups: list[set[str]] = []
+    for digit, letters in rule("misread").items():
+        met = [group for group in groups if group & {digit, *letters}]
+        groups = [group for group in groups if group not in met] + [{digit, *letters}.union(*met)]
+    return str.maketrans({sign: max(group) for group in groups for sign in group})
+
+
 @lru_cache(maxsize=4096)
 def _folded(char: str) -> str:
-    """Give a letter without case and accents, a digit as it is, and nothing for any other sign."""
+    """Give a letter without case and accents, as the Latin one that it looks like, and a digit as it is."""
     if not char.isalnum():
         return "i" if char == "|" else ""
-    plain = unicodedata.normalize("NFKD", char)
+    plain = "".join(look_alikes().get(c, c) for c in unicodedata.normalize("NFKD", char))
     return "".join(c for c in plain.casefold() if c.isalnum())
 
 
@@ -279,6 +263,7 @@ def _needles(value: str, label: str) -> Iterator[_Needle]:
     pieces = [value]
     if label == "ADDRESS":
         pieces += [*re.split(r"[,\n;]", value), *re.findall(r"\b\d{5}(?:-\d{4})?\b", value)]
+        pieces = [way for piece in pieces for way in _ways_to_write(piece)]
     if label == "PHONE":
         digits = re.sub(r"\D", "", value)
         pieces += [digits[-length:] for length in (11, 10, 7) if len(digits) > length]
@@ -288,6 +273,17 @@ def _needles(value: str, label: str) -> Iterator[_Needle]:
         least = 4 if label != "ADDRESS" else 5 if letters.isdigit() else 4
         if len(letters) >= least and letters not in word_set("nobody"):
             yield _Needle(letters, _seams(parts), label, False)
+
+
+def _ways_to_write(address: str) -> Iterator[str]:
+    """Give an address with its street and other words written out and shortened."""
+    words = [word.lower() for word in re.findall(r"[^\W_]+", address)]
+    # A number is a street's, so that a name such as "Ford St" gets no further ways that are words of their own.
+    groups = rule("address_words") if any(map(str.isdigit, words)) else ()
+    ways = [sorted({word}.union(*(group for group in groups if word in group))) for word in words]
+    yield address
+    for some in islice(product(*ways), _MOST_VARIANTS):
+        yield " ".join(some)
 
 
 def _name_needles(value: str, label: str) -> Iterator[_Needle]:

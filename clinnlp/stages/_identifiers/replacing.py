@@ -13,17 +13,20 @@ from clinnlp.errors import StageError
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import value_text
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.surrogates import Surrogates, looks_day_first
 from clinnlp.stages._identifiers.words import rule
 
-__all__ = ["KEYED", "MODES", "Mode", "Replacer", "check_output"]
+__all__ = ["KEYED", "MARK", "MODES", "Mode", "Replacer", "check_output"]
 
 Mode = Literal["label", "redact", "hash", "surrogate"]
 MODES: tuple[Mode, ...] = ("label", "redact", "hash", "surrogate")
 KEYED = ("hash", "surrogate")
 """Modes that need a key."""
+MARK = "[REDACTED]"
+"""What `redact` puts by default, also for a patient whose name in the metadata is "redacted"."""
 
 
 class Replacer:
@@ -44,7 +47,8 @@ class Replacer:
     def __init__(self, mode: Mode, mark: str, key: bytes | None, metadata: Any, known: KnownStrings) -> None:
         self.mode, self.mark, self._known = mode, mark, known
         self._keyed = None if key is None else Keyed(key)
-        self._patient = None if key is None else Keyed(key, str(metadata.get("patient", "")))
+        patient = metadata.get("patient", "")
+        self._patient = None if key is None else Keyed(key, value_text(patient) or str(patient or ""))
         year = re.match(r"\d{4}", str(metadata.get("time", "")))
         self._year = int(year.group()) if year else 2001
 
@@ -62,13 +66,15 @@ class Replacer:
             marked.append(made is None)
             put = self._mark(part, names.get(one.label, one.label)) if made is None else made
             edits.append(replace(one.start, one.end, put))
+        if edits and self.mode == "redact" and self.mark != MARK and self._known.find(self.mark):
+            raise StageError("the mark has something that the record's metadata knows: give a mark that names nobody")
         return EditedText.of(text, edits), marked
 
     def _mark(self, part: str, name: str) -> str:
         if self.mode == "redact":
             return self.mark
         if self.mode == "hash" and self._keyed is not None:
-            value = "".join(char for char in part.casefold() if char.isalnum())
+            value = "".join(char for char in searched(part).text.casefold() if char.isalnum())
             return f"[{name}:{self._keyed.token(value)}]"
         return f"[{name}]"
 

@@ -9,7 +9,8 @@ import pytest
 from clinnlp import Record
 from clinnlp.stages import Deidentifier
 from clinnlp.stages._identifiers.found import merged
-from clinnlp.stages._identifiers.known import KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import further_keys, known_values
 
 METADATA = {
     "patient": "Zebulon Quarry",
@@ -99,8 +100,8 @@ def test_values_that_name_nobody_remove_nothing(value: object) -> None:
 
 
 def test_other_keys_can_be_named() -> None:
-    known = KnownStrings(known_values(METADATA, ("Ward",)))
-    assert found("Zebulon on Larkspur", known) == ["Larkspur"]
+    known = KnownStrings(known_values(METADATA, further_keys(["Ward"])))
+    assert found("Zebulon on Larkspur", known) == ["Zebulon", "Larkspur"]
     assert known_values({"visit": {"Patient-Name": "Zeb"}}) == [("Zeb", "PERSON")]
 
 
