@@ -268,6 +268,23 @@ def test_a_patient_called_like_a_mark_does_not_stop_it() -> None:
     assert clean(Record("Mr. Date came.", metadata={"patient": "Date Phone"})) == "Mr. [NAME] came."
 
 
+def test_a_mark_that_names_the_patient_is_not_given_out() -> None:
+    stage = Deidentifier(mode="redact", mark="<quarry, Zebulon removed>")
+    known = Record(NOTE, id="1", metadata={"patient": f"{SECRET} Quarry"})
+    with pytest.raises(StageError, match="the mark has something that the record's metadata knows") as told:
+        stage(known)
+    assert known.deidentified is None
+    assert SECRET not in str(told.value)
+    assert "<quarry" in clean(Record(NOTE, metadata={"patient": "Xanthe Ruiz"}), mode="redact", mark=stage.mark)
+    assert clean(Record("None.", metadata={"patient": SECRET}), mode="redact", mark=stage.mark) == "None."
+    assert clean(Record("Mr. Redacted", metadata={"patient": "REDACTED"}), mode="redact") == "Mr. [REDACTED]"
+
+
+def test_a_key_of_the_environment_may_be_of_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINNLP_KEY", "caf\udce9")  # as Python reads a byte that is no UTF-8
+    assert clean(NOTE, mode="hash") == clean(NOTE, mode="hash", key=b"caf\xe9")
+
+
 @pytest.mark.parametrize("mode", ["hash", "surrogate"])
 def test_a_key_is_asked_for_before_anything_runs(mode: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CLINNLP_KEY", raising=False)
@@ -314,6 +331,8 @@ def test_the_key_is_neither_saved_nor_shown(tmp_path: Path, monkeypatch: pytest.
         ({"languages": ["fr"]}, "no rules for identifiers in the language 'fr'"),
         ({"key": ""}, "must be a text or bytes, and not empty"),
         ({"key": 7}, "must be a text or bytes"),
+        ({"key": "\ud800abc"}, "the key has a lone surrogate"),
+        ({"mode": "redact", "mark": 5}, "the mark must be a text, but it is of the type int"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 __all__ = ["CHECKS", "Candidate", "Check", "digits_of"]
 
-_READ = str.maketrans("OoIl", "0011")
+_READ = str.maketrans("OoIlSBZ", "0011582")
 _TEMPERATURE = re.compile(r"°|\b(?:t|tm|tc|tmax|temp\w*|\w*fever\w*|\w*febrile|vitals?|vs|degrees?)\b", re.IGNORECASE)
 _VITALS = re.compile(r"[ \t-]?f[ \t.,;)]*(?:\d|(?:bp|hr|pulse|p|rr|r|spo2|sat)\b)", re.IGNORECASE)
 _RESIDENT = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -66,8 +66,9 @@ def _iban(one: Candidate) -> bool:
 
 def _resident(one: Candidate) -> bool:
     """Check a Chinese resident's number (GB 11643)."""
-    total = sum(int(digit) * weight for digit, weight in zip(one.found, _RESIDENT, strict=False))
-    return "10X98765432"[total % 11] == one.found[17].upper()
+    number = one.found.replace(" ", "")
+    total = sum(int(digit) * weight for digit, weight in zip(number, _RESIDENT, strict=False))
+    return "10X98765432"[total % 11] == number[17].upper()
 
 
 def _vin(one: Candidate) -> bool:
@@ -80,8 +81,8 @@ def _vin(one: Candidate) -> bool:
 
 
 def _misread(one: Candidate) -> bool:
-    """Refuse what is made of letters for the most part."""
-    return 2 * len(digits_of(one.found)) >= sum(map(str.isalnum, one.found))
+    """Refuse what is made of letters for the most part, but for those that hide digits."""
+    return len(digits_of(one.found)) >= sum(char.isalpha() and char not in "xX" for char in one.found)
 
 
 def _date(one: Candidate) -> bool:

@@ -24,7 +24,7 @@ __all__ = ["KnownStrings"]
 
 _NAMES = ("PERSON", "DOCTOR")
 _PART = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
-_WRAPPED = re.compile(r"[-\s]*[\r\n][-\s]*|[-'’.]")
+_WRAPPED = re.compile(r"[-\s]*[\r\n][-\s>]*|[-'’.]")
 _HAN = re.compile("[\u4e00-\u9fff]")
 _MOST_VARIANTS = 32
 
@@ -157,12 +157,15 @@ class _Letters:
         return _edge(text, first - 1, first) and _end(text, last, len(needle.letters))
 
     def _in_number(self, places: NDArray[np.intp]) -> bool:
-        """Tell whether each letter that stands for a digit is beside one of the number, and no other sign of a word."""
-        text, found = self.text, {*places.tolist()}
-        for at in found:
-            if text[at].isalpha():
-                around = [i for i in (at - 1, at + 1) if 0 <= i < len(text) and text[i].isalnum()]
-                if not around or not found.issuperset(around):
+        """Tell whether each letter that stands for a digit is beside one, and beside no letter of another word."""
+        for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):
+            first, last = int(run[0]), int(run[-1])
+            word = self.text[first : last + 1]
+            if not word.isdigit():
+                outside = (self.text[max(first - 1, 0) : first], word[0]), (self.text[last + 1 : last + 2], word[-1])
+                if not any(map(str.isdigit, word)) or any(
+                    _kind(a) and (_kind(a) == 2 or _kind(b) == 1) for a, b in outside
+                ):
                     return False
         return True
 
@@ -186,6 +189,7 @@ def _may_part(gap: str, seam: bool, letters: str) -> bool:
 
 
 def _kind(char: str) -> int:
+    """Give 1 for a letter, 2 for a digit, and 0 for another sign or none."""
     return 1 if char.isalpha() else 2 if char.isdigit() else 0
 
 
@@ -211,7 +215,10 @@ def _capital_inside(text: str, start: int, end: int) -> bool:
     word = text[start:end]
     if not word[0].isupper() or (word.isupper() and len(word) > 1):
         return False
-    before = text[max(start - 4, 0) : start].rstrip(" \t")
+    before = text[max(start - 12, 0) : start].rstrip(" \t")
+    title = re.search(r"([^\W\d_]+)\.\Z", before)
+    if title is not None and title.group(1).lower() in word_set("titles"):
+        return True
     return bool(before) and before[-1] not in ".!?\r\n:;•*-"
 
 
@@ -251,19 +258,21 @@ def _fold(text: str) -> str:
 
 
 def _needles(value: str, label: str) -> Iterator[_Needle]:
+    ways = (value, *_transcribed(value))
     value = searched(value).text
     if label in _NAMES:
         numbered = any(char.isdigit() for char in value)
-        # Of "Quarry, MRN 12" or "X500-CT-31" words of three letters are the name's, not shorter ones.
-        words = re.split(r"[\s()（）\-]+|[^\W_]*\d[^\W_]*", value)
-        name = " ".join(word for word in words if len(word) > 2) if numbered else value
-        yield from _name_needles(re.sub(r"[()（）]", " ", name), label)
+        for way in map(searched, ways):
+            # Of "Quarry, MRN 12" or "X500-CT-31" words of three letters are the name's, not shorter ones.
+            words = re.split(r"[\s()（）\-]+|[^\W_]*\d[^\W_]*", way.text)
+            name = " ".join(word for word in words if len(word) > 2) if numbered else way.text
+            yield from _name_needles(re.sub(r"[()（）]", " ", name), label)
         if not numbered:
             return
     pieces = [value]
     if label == "ADDRESS":
         pieces += [*re.split(r"[,\n;]", value), *re.findall(r"\b\d{5}(?:-\d{4})?\b", value)]
-        pieces = [way for piece in pieces for way in _ways_to_write(piece)]
+        pieces = [way for piece in pieces for part in (piece, *_street_of(piece)) for way in _ways_to_write(part)]
     if label == "PHONE":
         digits = re.sub(r"\D", "", value)
         pieces += [digits[-length:] for length in (11, 10, 7) if len(digits) > length]
@@ -275,15 +284,34 @@ def _needles(value: str, label: str) -> Iterator[_Needle]:
             yield _Needle(letters, _seams(parts), label, False)
 
 
+def _street_of(address: str) -> Iterator[str]:
+    """Give the number and street of an address, and both without what kind of street it is, and the street alone."""
+    words = re.findall(r"[^\W_]+", address.lower())
+    kinds = [at for at, word in enumerate(words) if at > 1 and word in _street_words()]
+    if kinds and words[0].isdigit():
+        number, *name, kind = words[: kinds[-1] + 1]
+        yield " ".join([number, *name, kind])
+        # What is long enough not to be said of something else: "5 high", "high ST" may be.
+        yield from (
+            " ".join(some) for some in ([number, *name], [*name, _street_words()[kind]]) if len("".join(some)) > 7
+        )
+
+
 def _ways_to_write(address: str) -> Iterator[str]:
-    """Give an address with its street and other words written out and shortened."""
-    words = [word.lower() for word in re.findall(r"[^\W_]+", address)]
-    # A number is a street's, so that a name such as "Ford St" gets no further ways that are words of their own.
-    groups = rule("address_words") if any(map(str.isdigit, words)) else ()
-    ways = [sorted({word}.union(*(group for group in groups if word in group))) for word in words]
+    """Give an address, and it with its street and other words written out and shortened."""
     yield address
-    for some in islice(product(*ways), _MOST_VARIANTS):
-        yield " ".join(some)
+    words = [word.lower() for word in re.findall(r"[^\W_]+", address)]
+    # A town, such as "Fort Lee", and a street without a number are left as they are.
+    if any(map(str.isdigit, words)):
+        groups = [*rule("street_words"), *rule("address_words")]
+        ways = [sorted({word}.union(*(group for group in groups if word in group))) for word in words]
+        yield from (" ".join(some) for some in islice(product(*ways), _MOST_VARIANTS))
+
+
+@cache
+def _street_words() -> dict[str, str]:
+    """Give the words for kinds of streets, each with how it is written out."""
+    return {word: group[0] for group in rule("street_words") for word in group}
 
 
 def _name_needles(value: str, label: str) -> Iterator[_Needle]:
@@ -301,6 +329,19 @@ def _name_needles(value: str, label: str) -> Iterator[_Needle]:
                 yield _Needle("".join(some), _seams(some), label, False)
     for part in parts:
         yield _Needle(part, frozenset(), label, len(part) <= 4 and part in word_set("common_words"))
+
+
+def _transcribed(name: str) -> Iterator[str]:
+    """Give a name with "ue" for "ü" and the like; or a name that has them without, where its words are long."""
+    small, letters = unicodedata.normalize("NFC", name.lower()), rule("transcribed")
+    plain = "".join(letters.get(char, char) for char in small)
+    if plain == small:
+        short = {written: _fold(letter) for letter, written in letters.items()}
+        found = re.compile("|".join(short))
+        words = (found.sub(lambda match: short[match[0]], word) if len(word) > 5 else word for word in small.split())
+        plain = " ".join(words)
+    if plain != small:
+        yield plain
 
 
 def _chinese_needles(value: str, label: str) -> Iterator[_Needle]:

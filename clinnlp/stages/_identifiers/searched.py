@@ -80,7 +80,8 @@ def _plain(char: str) -> str:
         return " "
     usual = unicodedata.normalize("NFKC", char)
     usual = look_alikes().get(usual, usual)
-    return usual if len(usual) == 1 and usual.isascii() else char
+    # A radical of its own block is written as the character that it looks like.
+    return usual if len(usual) == 1 and (usual.isascii() or "\u4e00" <= usual <= "\u9fff") else char
 
 
 class JoinedText:
