@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 __all__ = ["CHECKS", "Candidate", "Check", "digits_of"]
 
-_READ = str.maketrans("OoIlSBZ", "0011582")
 _TEMPERATURE = re.compile(r"°|\b(?:t|tm|tc|tmax|temp\w*|\w*fever\w*|\w*febrile|vitals?|vs|degrees?)\b", re.IGNORECASE)
 _VITALS = re.compile(r"[ \t-]?f[ \t.,;)]*(?:\d|(?:bp|hr|pulse|p|rr|r|spo2|sat)\b)", re.IGNORECASE)
 _RESIDENT = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -89,7 +88,7 @@ def _date(one: Candidate) -> bool:
     """Refuse versions and outlines such as 1.2.3, and what goes on before or after as no date does."""
     if not _misread(one):
         return False
-    numbers = re.findall(r"\d+", one.found.translate(_READ))[:3]
+    numbers = re.findall(r"\d+", one.found)[:3]
     if "." in one.found and len(numbers[2]) == 2 and not (len(numbers[0]) == 2 and len(numbers[1]) == 2):
         return False
     return not re.search(r"\d[./-]$", one.text[max(one.start - 2, 0) : one.start])

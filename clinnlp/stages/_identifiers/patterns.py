@@ -25,6 +25,7 @@ _WORDS = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
 # What stands before a place that is inside of a word.
 _INSIDE = re.compile(r"[^\W\d_]['\-]?\Z")
 _AND = re.compile(r"[ \t]{0,2}(?:,\s{0,3}(?:(?:and|&)\s{1,3})?|[&/]\s{0,3}|\s{0,2}\band\s{1,3})", re.IGNORECASE)
+_MOST_FURTHER = 4  # else a list in which each name has its title would be read once more from each
 _LINE_END = re.compile(r"[ \t]*[\r\n]")
 _OF_THE_NET = frozenset({"EMAIL", "URL"})
 
@@ -148,9 +149,10 @@ def _named(pattern: _Pattern, read: _Read, start: int, end: int) -> tuple[int, i
 
 def _further_names(read: _Read, at: int) -> Iterator[tuple[int, int]]:
     """Read the names that go on a list, such as after "Drs. Smith"."""
-    while (more := _AND.match(read.text, at)) is not None:
-        found = name_after(read.text, more.end(), read.style, cased=read.style == "mixed")
-        if found is None:
+    for _ in range(_MOST_FURTHER):
+        more = _AND.match(read.text, at)
+        found = more and name_after(read.text, more.end(), read.style, cased=read.style == "mixed")
+        if not found:
             break
         yield found
         at = found[1]
