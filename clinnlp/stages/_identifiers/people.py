@@ -11,13 +11,17 @@ from clinnlp.stages._identifiers.words import first_names, word_set
 __all__ = ["Style", "name_after", "name_before", "place_before"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+# A digit that a scanner put for a letter.
+_MISREAD = r"(?<=[^\W\d_]{2})\d(?=[^\W\d_]{2})"
 # Which a hyphen at the end of a line may part.
-_PARTED_WORD = re.compile(r"[^\W\d_]+(?:(?:['’\-]|-[ \t]{0,2}(?:\r\n|\r|\n)[ \t]{0,3})([^\W\d_]+))*")
+_PARTED_WORD = re.compile(rf"[^\W\d_]+(?:(?:['’\-]|{_MISREAD}|-[ \t]{{0,2}}(?:\r\n|\r|\n)[ \t]{{0,3}})([^\W\d_]+))*")
 _GAP = re.compile(r"[ \t]{0,3}(?:\.[ \t]{0,3})?(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
 _COMMA = re.compile(r"[ \t]{0,2},[ \t]{0,2}(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
 # These read a stretch from its end, in reverse: a search for what ends at a place would try each place before it. One
 # more end of a line does not count.
-_WORD_BACK = re.compile(r"\n?(\.?[^\W\d_]+(?:(?:['’\-]|[ \t]{0,3}(?:\n\r|\r|\n)[ \t]{0,2}-)[^\W\d_]+)*)")
+_WORD_BACK = re.compile(
+    rf"\n?(\.?[^\W\d_]+(?:(?:['’\-]|{_MISREAD}|[ \t]{{0,3}}(?:\n\r|\r|\n)[ \t]{{0,2}}-)[^\W\d_]+)*)"
+)
 _GAP_BACK = re.compile(r"\n?[ \t]{0,3}(?:(?:\n\r|\r|\n)[ \t]{0,3})?")
 _REACH = 60
 
