@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,12 @@ def test_keys_of_metadata_say_what_their_values_are() -> None:
         for key in words_in(keys):
             assert known_values({key: "Zebulon"}) == known_values({key.upper(): "Zebulon"}) == [("Zebulon", label)]
     assert known_values({"diagnosis": "Zebulon"}) == []
+
+
+def test_each_key_of_metadata_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deidentification.md").read_text(encoding="utf-8")
+    for label, keys in load_rules("identifiers", "en")["metadata"].items():
+        assert f"| {label} | {' '.join(f'`{key}`' for key in keys.split())} |" in page
 
 
 def test_words_that_are_no_part_of_a_name_end_it() -> None:

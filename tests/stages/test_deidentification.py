@@ -264,6 +264,12 @@ def test_what_is_left_after_replacing_is_taken_out_and_if_it_stays_the_record_fa
     assert SECRET not in str(told.value)
 
 
+@pytest.mark.parametrize("mode", ["label", "redact", "hash", "surrogate"])
+def test_the_word_of_a_mark_makes_no_identifier_of_what_follows(mode: Any) -> None:
+    text = "MRN A1234 2024 1999 1888"
+    assert clean(text, mode=mode, key=KEY, mark="MRN").endswith(" 2024 1999 1888")
+
+
 def test_a_patient_called_like_a_mark_does_not_stop_it() -> None:
     assert clean(Record("Mr. Date came.", metadata={"patient": "Date Phone"})) == "Mr. [NAME] came."
 

@@ -23,6 +23,7 @@ __all__ = ["KEYED", "MARK", "MODES", "Mode", "Replacer", "check_output"]
 
 Mode = Literal["label", "redact", "hash", "surrogate"]
 MODES: tuple[Mode, ...] = ("label", "redact", "hash", "surrogate")
+_LETTER = re.compile(r"[^\W\d_]")
 KEYED = ("hash", "surrogate")
 """Modes that need a key."""
 MARK = "[REDACTED]"
@@ -124,10 +125,19 @@ def _left_over(
     edited: EditedText, marks: Sequence[tuple[int, int]], patterns: PatternFinder, known: KnownStrings
 ) -> list[Found]:
     """Give what is left in the new text."""
-    new, view = _new_spans(edited), searched(edited.text)
-    left = [one for one in known.find(edited.text, view) if not _in_one(one, marks)]
-    left += [one for one in patterns.find(edited.text, view, sure=True) if not _touches(one, new)]
+    new = _new_spans(edited)
+    left = [one for one in known.find(edited.text) if not _in_one(one, marks)]
+    left += [one for one in patterns.find(_wordless(edited.text, marks), sure=True) if not _touches(one, new)]
     return merged(left, edited.text)
+
+
+def _wordless(text: str, marks: Sequence[tuple[int, int]]) -> str:
+    """Give a text of the same length whose marks have no words: behind "[MRN]" any number would look like one."""
+    pieces, at = [], 0
+    for start, end in marks:
+        pieces += [text[at:start], _LETTER.sub("q", text[max(start, at) : end])]
+        at = max(end, at)
+    return "".join([*pieces, text[at:]])
 
 
 def _in_one(one: Found, spans: Sequence[tuple[int, int]]) -> bool:
