@@ -125,9 +125,10 @@ def _left_over(
     edited: EditedText, marks: Sequence[tuple[int, int]], patterns: PatternFinder, known: KnownStrings
 ) -> list[Found]:
     """Give what is left in the new text."""
-    new = _new_spans(edited)
-    left = [one for one in known.find(edited.text) if not _in_one(one, marks)]
-    left += [one for one in patterns.find(_wordless(edited.text, marks), sure=True) if not _touches(one, new)]
+    new, view = _new_spans(edited), searched(edited.text)
+    left = [one for one in known.find(edited.text, view) if not _in_one(one, marks)]
+    wordless = EditedText(_wordless(view.text, [view.to_target(*mark) for mark in marks]), view.alignment)
+    left += [one for one in patterns.find(edited.text, wordless, sure=True) if not _touches(one, new)]
     return merged(left, edited.text)
 
 
