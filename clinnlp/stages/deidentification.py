@@ -17,9 +17,10 @@ from clinnlp.rules import check_rules
 from clinnlp.stages._decision import check_share
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
-from clinnlp.stages._identifiers.known import KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import further_keys, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
-from clinnlp.stages._identifiers.replacing import KEYED, MODES, Mode, Replacer, check_output
+from clinnlp.stages._identifiers.replacing import KEYED, MARK, MODES, Mode, Replacer, check_output
 from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.sparing import has_form, is_spared, may_stay
 from clinnlp.stages._learning_stage import LearningStage
@@ -68,10 +69,11 @@ class Deidentifier(EntityExtractor):
         Secret of the modes "hash" and "surrogate"; by default what the environment variable `CLINNLP_KEY` says. It is
         never saved.
     mark : str
-        What "redact" puts.
-    known : sequence of str, optional
-        Keys of metadata, at any depth, whose values identify; by default those under
-        `metadata` in `rules/en/identifiers.yaml`: patient, name, doctor, mrn, phone, address, birth_date and others.
+        What "redact" puts; a record whose metadata knows something in it fails.
+    known : sequence of str, or mapping of str to str, optional
+        Further keys of metadata, at any depth, whose values identify, beside those under `metadata` in
+        `rules/en/identifiers.yaml`: patient, name, doctor, mrn, phone, address, birth_date and others. A mapping gives
+        the label of each, such as PERSON, whose parts are looked for alone; of a list all are ID, looked for whole.
     languages : sequence of str
         Whose patterns are looked for.
     threshold : float
@@ -84,7 +86,7 @@ class Deidentifier(EntityExtractor):
     Raises
     ------
     ConfigError
-        If a mode or language is unknown, or the key is empty.
+        If a mode or language is unknown, or the key, the mark or a key of metadata cannot be one.
     """
 
     kind: ClassVar[str] = "deidentification"
@@ -97,8 +99,8 @@ class Deidentifier(EntityExtractor):
         *,
         mode: Mode = "label",
         key: str | bytes | None = None,
-        mark: str = "[REDACTED]",
-        known: Sequence[str] | None = None,
+        mark: str = MARK,
+        known: Sequence[str] | Mapping[str, str] | None = None,
         languages: Sequence[str] = ("en", "zh"),
         threshold: float = THRESHOLD,
         labels: Sequence[str] | None = None,
@@ -125,8 +127,10 @@ class Deidentifier(EntityExtractor):
         if mode not in MODES:
             raise ConfigError(f"unknown mode {mode!r}: give one of {', '.join(MODES)}")
         self.threshold = check_share(threshold, "threshold", self.name)
+        if not isinstance(mark, str):
+            raise ConfigError(f"the mark must be a text, but it is of the type {type(mark).__name__}")
         self.mode, self.mark = mode, mark
-        self.known = None if known is None else (known,) if isinstance(known, str) else tuple(known)
+        self.known = further_keys(known)
         self.languages = tuple([languages] if isinstance(languages, str) else languages)
         for lang in self.languages:
             check_rules("identifiers", lang)
@@ -149,10 +153,13 @@ class Deidentifier(EntityExtractor):
     def key(self, key: str | bytes | None) -> None:
         if key is not None and not (isinstance(key, (str, bytes)) and key):
             raise ConfigError("the key must be a text or bytes, and not empty")
-        self._key = key.encode() if isinstance(key, str) else key
+        try:
+            self._key = key.encode() if isinstance(key, str) else key
+        except UnicodeEncodeError:
+            raise ConfigError("the key has a lone surrogate, which is no character: give bytes instead") from None
 
     def _found_key(self) -> bytes:
-        return self._key or os.environ.get(KEY_VARIABLE, "").encode()
+        return self._key or os.fsencode(os.environ.get(KEY_VARIABLE, ""))
 
     def _secret(self) -> bytes | None:
         """Give the key that the mode needs."""
@@ -191,10 +198,10 @@ class Deidentifier(EntityExtractor):
         given: dict[str, Any] = super().config() if self.has_weights else {}
         if self.mode != "label":
             given["mode"] = self.mode
-        if self.mark != "[REDACTED]":
+        if self.mark != MARK:
             given["mark"] = self.mark
-        if self.known is not None:
-            given["known"] = list(self.known)
+        if self.known:
+            given["known"] = dict(self.known)
         if self.threshold != THRESHOLD:
             given["threshold"] = self.threshold
         if self.languages != ("en", "zh"):

@@ -62,13 +62,17 @@ def plant_identifiers(records: Iterable[Record], seed: int = 0, density: float =
     Raises
     ------
     ConfigError
-        If the density is negative.
+        If something else than records is given, or the density is negative.
     """
+    many = isinstance(records, Iterable) and not isinstance(records, (str, Mapping))
+    given: list[Any] = [*records] if many else [None]
+    if not all(isinstance(record, Record) for record in given):
+        raise ConfigError("give a list of records to plant identifiers into, such as [Record('...')]")
     if density < 0:
         raise ConfigError(f"density must not be negative, but it is {density}")
     patterns = PatternFinder(("en",))
     made = []
-    for i, record in enumerate(records):
+    for i, record in enumerate(given):
         chance = random.Random(f"{seed}:{i}:{record.id}")  # noqa: S311 - the same seed must give the same
         made.append(_plant(record, chance, density, patterns))
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from clinnlp.rules import load_rules
 from clinnlp.stages import Deidentifier
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
-from clinnlp.stages._identifiers.known import KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.people import name_after, name_before
 from clinnlp.stages._identifiers.sparing import is_spared
@@ -72,6 +74,12 @@ def test_keys_of_metadata_say_what_their_values_are() -> None:
         for key in words_in(keys):
             assert known_values({key: "Zebulon"}) == known_values({key.upper(): "Zebulon"}) == [("Zebulon", label)]
     assert known_values({"diagnosis": "Zebulon"}) == []
+
+
+def test_each_key_of_metadata_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deidentification.md").read_text(encoding="utf-8")
+    for label, keys in load_rules("identifiers", "en")["metadata"].items():
+        assert f"| {label} | {' '.join(f'`{key}`' for key in keys.split())} |" in page
 
 
 def test_words_that_are_no_part_of_a_name_end_it() -> None:

@@ -264,8 +264,31 @@ def test_what_is_left_after_replacing_is_taken_out_and_if_it_stays_the_record_fa
     assert SECRET not in str(told.value)
 
 
+@pytest.mark.parametrize("mode", ["label", "redact", "hash", "surrogate"])
+def test_the_word_of_a_mark_makes_no_identifier_of_what_follows(mode: Any) -> None:
+    text = "MRN A1234 2024 1999 1888"
+    assert clean(text, mode=mode, key=KEY, mark="MRN").endswith(" 2024 1999 1888")
+
+
 def test_a_patient_called_like_a_mark_does_not_stop_it() -> None:
     assert clean(Record("Mr. Date came.", metadata={"patient": "Date Phone"})) == "Mr. [NAME] came."
+
+
+def test_a_mark_that_names_the_patient_is_not_given_out() -> None:
+    stage = Deidentifier(mode="redact", mark="<quarry, Zebulon removed>")
+    known = Record(NOTE, id="1", metadata={"patient": f"{SECRET} Quarry"})
+    with pytest.raises(StageError, match="the mark has something that the record's metadata knows") as told:
+        stage(known)
+    assert known.deidentified is None
+    assert SECRET not in str(told.value)
+    assert "<quarry" in clean(Record(NOTE, metadata={"patient": "Xanthe Ruiz"}), mode="redact", mark=stage.mark)
+    assert clean(Record("None.", metadata={"patient": SECRET}), mode="redact", mark=stage.mark) == "None."
+    assert clean(Record("Mr. Redacted", metadata={"patient": "REDACTED"}), mode="redact") == "Mr. [REDACTED]"
+
+
+def test_a_key_of_the_environment_may_be_of_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINNLP_KEY", "caf\udce9")  # as Python reads a byte that is no UTF-8
+    assert clean(NOTE, mode="hash") == clean(NOTE, mode="hash", key=b"caf\xe9")
 
 
 @pytest.mark.parametrize("mode", ["hash", "surrogate"])
@@ -314,6 +337,8 @@ def test_the_key_is_neither_saved_nor_shown(tmp_path: Path, monkeypatch: pytest.
         ({"languages": ["fr"]}, "no rules for identifiers in the language 'fr'"),
         ({"key": ""}, "must be a text or bytes, and not empty"),
         ({"key": 7}, "must be a text or bytes"),
+        ({"key": "\ud800abc"}, "the key has a lone surrogate"),
+        ({"mode": "redact", "mark": 5}, "the mark must be a text, but it is of the type int"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:

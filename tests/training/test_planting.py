@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -85,6 +86,12 @@ def test_without_density_only_expressions_are_replaced() -> None:
     assert {record.text for record in planted(plain, density=0.0)} == {plain}
     with pytest.raises(ConfigError, match="density must not be negative"):
         plant_identifiers([], density=-0.5)
+
+
+@pytest.mark.parametrize("records", ["abc", ["abc"], None, 5, {"a": 1}, [None], Record("abc")])
+def test_what_is_no_records_is_refused(records: Any) -> None:
+    with pytest.raises(ConfigError, match="give a list of records"):
+        plant_identifiers(records)
 
 
 @settings(max_examples=60, deadline=None)

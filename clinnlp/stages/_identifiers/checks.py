@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 __all__ = ["CHECKS", "Candidate", "Check", "digits_of"]
 
+_TEMPERATURE = re.compile(r"°|\b(?:t|tm|tc|tmax|temp\w*|\w*fever\w*|\w*febrile|vitals?|vs|degrees?)\b", re.IGNORECASE)
+_VITALS = re.compile(r"[ \t-]?f[ \t.,;)]*(?:\d|(?:bp|hr|pulse|p|rr|r|spo2|sat)\b)", re.IGNORECASE)
 _RESIDENT = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 _VIN_VALUES = dict(
@@ -63,8 +65,9 @@ def _iban(one: Candidate) -> bool:
 
 def _resident(one: Candidate) -> bool:
     """Check a Chinese resident's number (GB 11643)."""
-    total = sum(int(digit) * weight for digit, weight in zip(one.found, _RESIDENT, strict=False))
-    return "10X98765432"[total % 11] == one.found[17].upper()
+    number = one.found.replace(" ", "")
+    total = sum(int(digit) * weight for digit, weight in zip(number, _RESIDENT, strict=False))
+    return "10X98765432"[total % 11] == number[17].upper()
 
 
 def _vin(one: Candidate) -> bool:
@@ -76,12 +79,37 @@ def _vin(one: Candidate) -> bool:
     return "0123456789X"[total % 11] == plain[8]
 
 
+def _misread(one: Candidate) -> bool:
+    """Refuse what is made of letters for the most part, but for those that hide digits."""
+    return len(digits_of(one.found)) >= sum(char.isalpha() and char not in "xX" for char in one.found)
+
+
 def _date(one: Candidate) -> bool:
     """Refuse versions and outlines such as 1.2.3, and what goes on before or after as no date does."""
+    if not _misread(one):
+        return False
     numbers = re.findall(r"\d+", one.found)[:3]
     if "." in one.found and len(numbers[2]) == 2 and not (len(numbers[0]) == 2 and len(numbers[1]) == 2):
         return False
     return not re.search(r"\d[./-]$", one.text[max(one.start - 2, 0) : one.start])
+
+
+def _spaced(one: Candidate) -> bool:
+    """Refuse a date with blanks in a row of numbers, but for a time of day behind it."""
+    if one.found.isdigit():
+        return True
+    before, after = one.text[max(one.start - 3, 0) : one.start], one.text[one.end : one.end + 8]
+    return not re.search(r"\d[.,]?[ \t]*$", before) and not re.match(r"[ \t]+\d(?!\d?:\d\d|\d{3}\b)", after)
+
+
+def _age_sex(one: Candidate) -> bool:
+    """Refuse a temperature, such as 99F, and the decimals of a number."""
+    line = re.split(r"[\r\n]", one.text[max(one.start - 60, 0) : one.start])[-1]
+    if re.search(r"\d[.,]$", line):
+        return False
+    if not re.match(r"[ \t-]?f\b", one.text[one.end : one.end + 3], re.IGNORECASE):
+        return True
+    return _VITALS.match(one.text[one.end : one.end + 12]) is None and _TEMPERATURE.search(line) is None
 
 
 def _month(one: Candidate) -> bool:
@@ -120,6 +148,9 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "resident": _resident,
         "vin": _vin,
         "date": _date,
+        "misread": _misread,
+        "spaced": _spaced,
+        "age_sex": _age_sex,
         "month": _month,
         "month_day": _month_day,
         "number": _number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Sequence
+from unicodedata import normalize
 
 __all__ = ["Keyed"]
 
@@ -16,10 +17,12 @@ class Keyed:
     ----------
     key : bytes
     patient : str
-        Whose values; the same value of another patient is given something else.
+        Whose values; the same value of another patient is given something else. Letter case, width and blanks do not
+        make it another patient.
     """
 
     def __init__(self, key: bytes, patient: str = "") -> None:
+        patient = " ".join(normalize("NFKC", normalize("NFKC", patient).casefold()).split())
         self._key = hmac.new(key, f"patient\x00{patient}".encode(), hashlib.sha256).digest() if patient else key
 
     def token(self, value: str, length: int = 16) -> str:

@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import permutations
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from itertools import islice, permutations, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinnlp.alignment import EditedText
 from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.searched import searched
-from clinnlp.stages._identifiers.words import rule, word_set
+from clinnlp.stages._identifiers.words import look_alikes, rule, word_set
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KnownStrings", "known_keys", "known_values"]
+__all__ = ["KnownStrings"]
 
 _NAMES = ("PERSON", "DOCTOR")
 _PART = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)*")
-_WRAPPED = re.compile(r"[-\s]*[\r\n][-\s]*|[-'’.]")
+_WRAPPED = re.compile(r"[-\s]*[\r\n][-\s>]*|[-'’.]")
 _HAN = re.compile("[\u4e00-\u9fff]")
-_CONFUSED = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g", "|": "il", "!": "il", "$": "s"}
-_ONE_FORM = str.maketrans({"0": "o", "1": "i", "l": "i", "3": "e", "4": "a", "5": "s", "8": "b", "9": "g"})
-
-
-@cache
-def known_keys() -> Mapping[str, str]:
-    """Give the keys of metadata whose values identify somebody, with the label of each."""
-    return MappingProxyType({key: label for label, keys in rule("metadata").items() for key in keys.split()})
-
-
-@cache
-def _labels(known: tuple[str, ...] | None) -> dict[str, str]:
-    """Give the labels of keys, written as they are compared."""
-    labels = {_key(key): label for key, label in known_keys().items()}
-    return labels if known is None else {_key(key): labels.get(_key(key), "ID") for key in known}
-
-
-def known_values(metadata: Mapping[str, Any], known: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
-    """Give the texts and numbers of metadata under the keys that identify, each with its label.
-
-    Parameters
-    ----------
-    metadata : mapping
-    known : tuple of str, optional
-        The keys; by default those of `known_keys`.
-    """
-    labels = _labels(known)
-
-    def walk(value: Any, label: str | None) -> Iterator[tuple[str, str]]:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                yield from walk(inner, labels.get(_key(str(key))) if label is None else label)
-        elif isinstance(value, (list, tuple)):
-            for inner in value:
-                yield from walk(inner, label)
-        elif label is not None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            # A column of numbers with gaps holds floats: 123456.0 is the record number 123456.
-            whole = isinstance(value, float) and value.is_integer()
-            yield str(int(value)) if whole else re.sub(r"(?<=\d)\.0$", "", str(value)), label
-
-    return list(dict.fromkeys(walk(metadata, None)))
-
-
-def _key(name: str) -> str:
-    return "".join(char for char in name.lower() if char.isalnum())
+_MOST_VARIANTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +44,7 @@ class KnownStrings:
     """What is known of one record, to be looked for in texts: in any letter case, over line ends, hyphens and blanks.
 
     Each part of a name is looked for alone too, and the parts in any order; digits that a scanner puts for letters
-    count as the letters. A number of fewer than four digits is not looked for.
+    count as the letters, and letters in a number as the digits. A number of fewer than four digits is not looked for.
 
     Parameters
     ----------
@@ -155,12 +110,12 @@ class _Letters:
             numbers = first.take(codes[self.places]) + np.arange(len(self.places)) - begins[self.places]
         every = "".join(folded)
         self.letters = _text(_codes(every).take(numbers))
-        self.confused = _text(_codes(every.translate(_ONE_FORM)).take(numbers))
+        self.confused = _text(_codes(every.translate(_one_form())).take(numbers))
 
     def find(self, needle: _Needle) -> Iterator[tuple[int, int]]:
         wanted = needle.letters
-        fuzzy = len(wanted) >= 4 and not wanted.isdigit()
-        where, looked = (self.confused, wanted.translate(_ONE_FORM)) if fuzzy else (self.letters, wanted)
+        fuzzy = len(wanted) >= 4
+        where, looked = (self.confused, wanted.translate(_one_form())) if fuzzy else (self.letters, wanted)
         at = where.find(looked)
         while at >= 0:
             stop = at + len(looked)
@@ -169,13 +124,20 @@ class _Letters:
             at = where.find(looked, at + 1)
 
     def _alike(self, at: int, wanted: str) -> bool:
-        """Tell whether digits stand for letters, and no letter for another."""
+        """Tell whether digits stand for letters, and letters for digits, but no letter for another.
+
+        At least half of the signs must be the same; in a number, half must be digits, in the text or where it is known.
+        """
         own = self.letters[at : at + len(wanted)]
         if own == wanted:
             return True
-        same = sum(a == b for a, b in zip(own, wanted, strict=True))
-        return 2 * same >= len(wanted) and all(
-            a == b or b in _CONFUSED.get(a, "") or a in _CONFUSED.get(b, "") for a, b in zip(own, wanted, strict=True)
+        digits, known_digits = (sum(map(str.isdigit, letters)) for letters in (own, wanted))
+        numeric = digits and known_digits and 2 * max(digits, known_digits) >= len(wanted)
+        if not numeric and 2 * sum(a == b for a, b in zip(own, wanted, strict=True)) < len(wanted):
+            return False
+        confused = rule("misread")
+        return all(
+            a == b or b in confused.get(a, "") or a in confused.get(b, "") for a, b in zip(own, wanted, strict=True)
         )
 
     def _fits(self, needle: _Needle, at: int, stop: int) -> bool:
@@ -188,9 +150,24 @@ class _Letters:
                     return False
         if needle.word and not _capital_inside(text, first, last + 1):
             return False
+        if needle.letters.isdigit() and not self._in_number(places):
+            return False
         if _HAN.search(needle.letters) or (len(needle.seams) and len(needle.letters) >= 8):
             return True
         return _edge(text, first - 1, first) and _end(text, last, len(needle.letters))
+
+    def _in_number(self, places: NDArray[np.intp]) -> bool:
+        """Tell whether each letter that stands for a digit is beside one, and beside no letter of another word."""
+        for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):
+            first, last = int(run[0]), int(run[-1])
+            word = self.text[first : last + 1]
+            if not word.isdigit():
+                outside = (self.text[max(first - 1, 0) : first], word[0]), (self.text[last + 1 : last + 2], word[-1])
+                if not any(map(str.isdigit, word)) or any(
+                    _kind(a) and (_kind(a) == 2 or _kind(b) == 1) for a, b in outside
+                ):
+                    return False
+        return True
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
@@ -212,6 +189,7 @@ def _may_part(gap: str, seam: bool, letters: str) -> bool:
 
 
 def _kind(char: str) -> int:
+    """Give 1 for a letter, 2 for a digit, and 0 for another sign or none."""
     return 1 if char.isalpha() else 2 if char.isdigit() else 0
 
 
@@ -237,16 +215,29 @@ def _capital_inside(text: str, start: int, end: int) -> bool:
     word = text[start:end]
     if not word[0].isupper() or (word.isupper() and len(word) > 1):
         return False
-    before = text[max(start - 4, 0) : start].rstrip(" \t")
+    before = text[max(start - 12, 0) : start].rstrip(" \t")
+    title = re.search(r"([^\W\d_]+)\.\Z", before)
+    if title is not None and title.group(1).lower() in word_set("titles"):
+        return True
     return bool(before) and before[-1] not in ".!?\r\n:;•*-"
+
+
+@cache
+def _one_form() -> dict[int, str]:
+    """Give one sign for all that a scanner takes for each other, be it over a third."""
+    groups: list[set[str]] = []
+    for digit, letters in rule("misread").items():
+        met = [group for group in groups if group & {digit, *letters}]
+        groups = [group for group in groups if group not in met] + [{digit, *letters}.union(*met)]
+    return str.maketrans({sign: max(group) for group in groups for sign in group})
 
 
 @lru_cache(maxsize=4096)
 def _folded(char: str) -> str:
-    """Give a letter without case and accents, a digit as it is, and nothing for any other sign."""
+    """Give a letter without case and accents, as the Latin one that it looks like, and a digit as it is."""
     if not char.isalnum():
         return "i" if char == "|" else ""
-    plain = unicodedata.normalize("NFKD", char)
+    plain = "".join(look_alikes().get(c, c) for c in unicodedata.normalize("NFKD", char))
     return "".join(c for c in plain.casefold() if c.isalnum())
 
 
@@ -267,18 +258,21 @@ def _fold(text: str) -> str:
 
 
 def _needles(value: str, label: str) -> Iterator[_Needle]:
+    ways = (value, *_transcribed(value))
     value = searched(value).text
     if label in _NAMES:
         numbered = any(char.isdigit() for char in value)
-        # Of "Quarry, MRN 12" or "X500-CT-31" words of three letters are the name's, not shorter ones.
-        words = re.split(r"[\s()（）\-]+|[^\W_]*\d[^\W_]*", value)
-        name = " ".join(word for word in words if len(word) > 2) if numbered else value
-        yield from _name_needles(re.sub(r"[()（）]", " ", name), label)
+        for way in map(searched, ways):
+            # Of "Quarry, MRN 12" or "X500-CT-31" words of three letters are the name's, not shorter ones.
+            words = re.split(r"[\s()（）\-]+|[^\W_]*\d[^\W_]*", way.text)
+            name = " ".join(word for word in words if len(word) > 2) if numbered else way.text
+            yield from _name_needles(re.sub(r"[()（）]", " ", name), label)
         if not numbered:
             return
     pieces = [value]
     if label == "ADDRESS":
         pieces += [*re.split(r"[,\n;]", value), *re.findall(r"\b\d{5}(?:-\d{4})?\b", value)]
+        pieces = [way for piece in pieces for part in (piece, *_street_of(piece)) for way in _ways_to_write(part)]
     if label == "PHONE":
         digits = re.sub(r"\D", "", value)
         pieces += [digits[-length:] for length in (11, 10, 7) if len(digits) > length]
@@ -288,6 +282,36 @@ def _needles(value: str, label: str) -> Iterator[_Needle]:
         least = 4 if label != "ADDRESS" else 5 if letters.isdigit() else 4
         if len(letters) >= least and letters not in word_set("nobody"):
             yield _Needle(letters, _seams(parts), label, False)
+
+
+def _street_of(address: str) -> Iterator[str]:
+    """Give the number and street of an address, and both without what kind of street it is, and the street alone."""
+    words = re.findall(r"[^\W_]+", address.lower())
+    kinds = [at for at, word in enumerate(words) if at > 1 and word in _street_words()]
+    if kinds and words[0].isdigit():
+        number, *name, kind = words[: kinds[-1] + 1]
+        yield " ".join([number, *name, kind])
+        # What is long enough not to be said of something else: "5 high", "high ST" may be.
+        yield from (
+            " ".join(some) for some in ([number, *name], [*name, _street_words()[kind]]) if len("".join(some)) > 7
+        )
+
+
+def _ways_to_write(address: str) -> Iterator[str]:
+    """Give an address, and it with its street and other words written out and shortened."""
+    yield address
+    words = [word.lower() for word in re.findall(r"[^\W_]+", address)]
+    # A town, such as "Fort Lee", and a street without a number are left as they are.
+    if any(map(str.isdigit, words)):
+        groups = [*rule("street_words"), *rule("address_words")]
+        ways = [sorted({word}.union(*(group for group in groups if word in group))) for word in words]
+        yield from (" ".join(some) for some in islice(product(*ways), _MOST_VARIANTS))
+
+
+@cache
+def _street_words() -> dict[str, str]:
+    """Give the words for kinds of streets, each with how it is written out."""
+    return {word: group[0] for group in rule("street_words") for word in group}
 
 
 def _name_needles(value: str, label: str) -> Iterator[_Needle]:
@@ -305,6 +329,19 @@ def _name_needles(value: str, label: str) -> Iterator[_Needle]:
                 yield _Needle("".join(some), _seams(some), label, False)
     for part in parts:
         yield _Needle(part, frozenset(), label, len(part) <= 4 and part in word_set("common_words"))
+
+
+def _transcribed(name: str) -> Iterator[str]:
+    """Give a name with "ue" for "ü" and the like; or a name that has them without, where its words are long."""
+    small, letters = unicodedata.normalize("NFC", name.lower()), rule("transcribed")
+    plain = "".join(letters.get(char, char) for char in small)
+    if plain == small:
+        short = {written: _fold(letter) for letter, written in letters.items()}
+        found = re.compile("|".join(short))
+        words = (found.sub(lambda match: short[match[0]], word) if len(word) > 5 else word for word in small.split())
+        plain = " ".join(words)
+    if plain != small:
+        yield plain
 
 
 def _chinese_needles(value: str, label: str) -> Iterator[_Needle]:

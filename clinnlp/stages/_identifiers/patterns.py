@@ -24,6 +24,8 @@ __all__ = ["PatternFinder"]
 _WORDS = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
 # What stands before a place that is inside of a word.
 _INSIDE = re.compile(r"[^\W\d_]['\-]?\Z")
+_AND = re.compile(r"[ \t]{0,2}(?:,\s{0,3}(?:(?:and|&)\s{1,3})?|[&/]\s{0,3}|\s{0,2}\band\s{1,3})", re.IGNORECASE)
+_MOST_FURTHER = 4  # else a list in which each name has its title would be read once more from each
 _LINE_END = re.compile(r"[ \t]*[\r\n]")
 _OF_THE_NET = frozenset({"EMAIL", "URL"})
 
@@ -114,6 +116,8 @@ def _spans(pattern: _Pattern, read: _Read, blocks: Iterable[Block]) -> Iterator[
             span = _span(pattern, read, match)
             if span is not None:
                 yield span
+                if pattern.name == "list":
+                    yield from _further_names(read, span[1])
             # What a check refused may hide another that begins inside it, such as a card's number behind a year.
             at = match.start() + 1 if span is None and pattern.check else match.end()
 
@@ -141,6 +145,17 @@ def _named(pattern: _Pattern, read: _Read, start: int, end: int) -> tuple[int, i
         found = name_after(read.text, end, read.style, cased=read.style == "mixed")
         return None if found is None else (start, found[1])
     return name_after(read.text, end, read.style, form=pattern.name == "field", cased=pattern.cased)
+
+
+def _further_names(read: _Read, at: int) -> Iterator[tuple[int, int]]:
+    """Read the names that go on a list, such as after "Drs. Smith"."""
+    for _ in range(_MOST_FURTHER):
+        more = _AND.match(read.text, at)
+        found = more and name_after(read.text, more.end(), read.style, cased=read.style == "mixed")
+        if not found:
+            break
+        yield found
+        at = found[1]
 
 
 def _plain_names(read: _Read) -> Iterator[tuple[int, int]]:

@@ -11,11 +11,17 @@ from clinnlp.stages._identifiers.words import first_names, word_set
 __all__ = ["Style", "name_after", "name_before", "place_before"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+# A digit that a scanner put for a letter.
+_MISREAD = r"(?<=[^\W\d_]{2})\d(?=[^\W\d_]{2})"
+# Which a hyphen at the end of a line may part.
+_PARTED_WORD = re.compile(rf"[^\W\d_]+(?:(?:['’\-]|{_MISREAD}|-[ \t]{{0,2}}(?:\r\n|\r|\n)[ \t]{{0,3}})([^\W\d_]+))*")
 _GAP = re.compile(r"[ \t]{0,3}(?:\.[ \t]{0,3})?(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
 _COMMA = re.compile(r"[ \t]{0,2},[ \t]{0,2}(?:(?:\r\n|\r|\n)[ \t]{0,3})?")
 # These read a stretch from its end, in reverse: a search for what ends at a place would try each place before it. One
 # more end of a line does not count.
-_WORD_BACK = re.compile(r"\n?(\.?[^\W\d_]+(?:['’\-][^\W\d_]+)*)")
+_WORD_BACK = re.compile(
+    rf"\n?(\.?[^\W\d_]+(?:(?:['’\-]|{_MISREAD}|[ \t]{{0,3}}(?:\n\r|\r|\n)[ \t]{{0,2}}-)[^\W\d_]+)*)"
+)
 _GAP_BACK = re.compile(r"\n?[ \t]{0,3}(?:(?:\n\r|\r|\n)[ \t]{0,3})?")
 _REACH = 60
 
@@ -58,7 +64,7 @@ def name_after(text: str, at: int, style: Style, *, form: bool = False, cased: b
         if count >= most:
             break
         gap = _gap(text, end, count, last, form)
-        word = _WORD.match(text, gap) if gap is not None else None
+        word = _name_word(text, gap) if gap is not None else None
         if word is None or gap is None:
             break
         bare = word.group().lower()
@@ -74,6 +80,14 @@ def name_after(text: str, at: int, style: Style, *, form: bool = False, cased: b
     if not count:
         return None
     return start, end
+
+
+def _name_word(text: str, at: int) -> re.Match[str] | None:
+    """Read a word; what follows a hyphen at the end of a line is part of it, but where it is no part of a name."""
+    word = _PARTED_WORD.match(text, at)
+    if word is not None and word.group(1) and word.group(1).lower() in word_set("not_names"):
+        return _WORD.match(text, at)
+    return word
 
 
 def _gap(text: str, end: int, count: int, last: str, form: bool) -> int | None:

@@ -13,17 +13,21 @@ from clinnlp.errors import StageError
 from clinnlp.stages._identifiers.found import Found, merged
 from clinnlp.stages._identifiers.keyed import Keyed
 from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import value_text
 from clinnlp.stages._identifiers.patterns import PatternFinder
 from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.surrogates import Surrogates, looks_day_first
 from clinnlp.stages._identifiers.words import rule
 
-__all__ = ["KEYED", "MODES", "Mode", "Replacer", "check_output"]
+__all__ = ["KEYED", "MARK", "MODES", "Mode", "Replacer", "check_output"]
 
 Mode = Literal["label", "redact", "hash", "surrogate"]
 MODES: tuple[Mode, ...] = ("label", "redact", "hash", "surrogate")
+_LETTER = re.compile(r"[^\W\d_]")
 KEYED = ("hash", "surrogate")
 """Modes that need a key."""
+MARK = "[REDACTED]"
+"""What `redact` puts by default, also for a patient whose name in the metadata is "redacted"."""
 
 
 class Replacer:
@@ -44,7 +48,8 @@ class Replacer:
     def __init__(self, mode: Mode, mark: str, key: bytes | None, metadata: Any, known: KnownStrings) -> None:
         self.mode, self.mark, self._known = mode, mark, known
         self._keyed = None if key is None else Keyed(key)
-        self._patient = None if key is None else Keyed(key, str(metadata.get("patient", "")))
+        patient = metadata.get("patient", "")
+        self._patient = None if key is None else Keyed(key, value_text(patient) or str(patient or ""))
         year = re.match(r"\d{4}", str(metadata.get("time", "")))
         self._year = int(year.group()) if year else 2001
 
@@ -62,13 +67,15 @@ class Replacer:
             marked.append(made is None)
             put = self._mark(part, names.get(one.label, one.label)) if made is None else made
             edits.append(replace(one.start, one.end, put))
+        if edits and self.mode == "redact" and self.mark != MARK and self._known.find(self.mark):
+            raise StageError("the mark has something that the record's metadata knows: give a mark that names nobody")
         return EditedText.of(text, edits), marked
 
     def _mark(self, part: str, name: str) -> str:
         if self.mode == "redact":
             return self.mark
         if self.mode == "hash" and self._keyed is not None:
-            value = "".join(char for char in part.casefold() if char.isalnum())
+            value = "".join(char for char in searched(part).text.casefold() if char.isalnum())
             return f"[{name}:{self._keyed.token(value)}]"
         return f"[{name}]"
 
@@ -120,8 +127,18 @@ def _left_over(
     """Give what is left in the new text."""
     new, view = _new_spans(edited), searched(edited.text)
     left = [one for one in known.find(edited.text, view) if not _in_one(one, marks)]
-    left += [one for one in patterns.find(edited.text, view, sure=True) if not _touches(one, new)]
+    wordless = EditedText(_wordless(view.text, [view.to_target(*mark) for mark in marks]), view.alignment)
+    left += [one for one in patterns.find(edited.text, wordless, sure=True) if not _touches(one, new)]
     return merged(left, edited.text)
+
+
+def _wordless(text: str, marks: Sequence[tuple[int, int]]) -> str:
+    """Give a text of the same length whose marks have no words: behind "[MRN]" any number would look like one."""
+    pieces, at = [], 0
+    for start, end in marks:
+        pieces += [text[at:start], _LETTER.sub("q", text[max(start, at) : end])]
+        at = max(end, at)
+    return "".join([*pieces, text[at:]])
 
 
 def _in_one(one: Found, spans: Sequence[tuple[int, int]]) -> bool:

@@ -8,31 +8,55 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from clinnlp.alignment import EditedText, delete
+from clinnlp.alignment import Edit, EditedText, delete, replace
+from clinnlp.stages._identifiers.words import look_alikes
 
 __all__ = ["JoinedText", "joined", "searched"]
 
-# Zero-width signs, marks of direction, soft hyphens and control characters, but for tab and line breaks.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff\x00-\x08\x0e-\x1f\x7f]+"
+# Combining marks: accents, and what strikes through, underlines or encloses.
+_MARKS = "\u0300-\u034e\u0350-\u036f\u20d0-\u20f0"
+# What Unicode calls default-ignorable, such as zero-width signs, marks of direction, soft hyphens and fillers; anchors
+# of annotations; and control characters, but for tab and line breaks and what Windows-1252 has in their place.
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffc\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x90\x93-\x95\x98-\x9f"
 )
+_HIDDEN = re.compile(f"[{_MARKS}{_UNSEEN}]+")
+_NO_MARKS = re.compile(f"[{_UNSEEN}]+")
 _PLAIN = {
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63", "-"),
-    **dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4`", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u02d7\u30fc\ufe58\ufe63\uff70\x96\x97", "-"),
+    **dict.fromkeys("\u2018\u2019\u201b\u2032\u02b9\u02bc\u00b4`\x91\x92", "'"),
+    **dict.fromkeys("\u2044\u2215\u29f8", "/"),
+    **dict.fromkeys("\u00b7\u2219\u22c5", "."),
     **dict.fromkeys("\u2028\u2029\x85\x0b\x0c", "\n"),
+    "\u2800": " ",
 }
 _AS_THEY_ARE = bytes({*range(ord(" "), ord("~") + 1), *b"\t\r\n"} - {ord("`")})
 _FEW = 20
 
 
 def searched(text: str) -> EditedText:
-    """Give the text without invisible signs, and with plain blanks, dashes, digits and letters of usual width."""
+    """Give the text as it looks: without invisible signs, with accents on their letters, and with plain signs.
+
+    Blanks, dashes, digits and letters of any width, and letters of other scripts that look like Latin ones, become
+    those of ASCII.
+    """
     signs = set(text.encode("utf-8", "surrogatepass").translate(None, _AS_THEY_ARE).decode("utf-8", "surrogatepass"))
-    hidden = any(map(_INVISIBLE.match, signs))
-    edited = EditedText.of(text, [delete(*match.span()) for match in _INVISIBLE.finditer(text)] if hidden else ())
+    hidden = any(map(_HIDDEN.match, signs))
+    edited = EditedText.of(text, [_shown(text, *match.span()) for match in _HIDDEN.finditer(text)] if hidden else ())
     if not signs:
         return edited
     return EditedText(_replaced(edited.text, {sign: _plain(sign) for sign in signs}), edited.alignment)
+
+
+def _shown(text: str, start: int, end: int) -> Edit:
+    """Take out signs that are not seen; marks become one sign with the letter before them, if there is such a sign."""
+    marks = _NO_MARKS.sub("", text[start:end])
+    base = text[start - 1 : start]
+    if not marks or not base.isalnum():
+        return delete(start, end)
+    whole = unicodedata.normalize("NFC", base + marks)
+    return replace(start - 1, end, whole if len(whole) == 1 else base)
 
 
 def _replaced(text: str, plain: dict[str, str]) -> str:
@@ -55,7 +79,9 @@ def _plain(char: str) -> str:
     if unicodedata.category(char) == "Zs":
         return " "
     usual = unicodedata.normalize("NFKC", char)
-    return usual if len(usual) == 1 and usual.isascii() else char
+    usual = look_alikes().get(usual, usual)
+    # A radical of its own block is written as the character that it looks like.
+    return usual if len(usual) == 1 and (usual.isascii() or "\u4e00" <= usual <= "\u9fff") else char
 
 
 class JoinedText:

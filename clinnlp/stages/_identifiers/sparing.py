@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -78,7 +79,8 @@ def is_spared(one: Found, text: str, entities: Sequence[tuple[int, int]]) -> boo
         return True
     if one.label not in _NAMES:
         return False
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text[one.start : one.end])
+    name = unicodedata.normalize("NFC", text[one.start : one.end])
+    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", name)
     following = _NEXT.match(text, one.end)
     if following is not None and following.group(1).lower() in word_set("eponym_heads"):
         return True

@@ -15,6 +15,7 @@ from clinnlp.stages._identifiers.checks import digits_of
 from clinnlp.stages._identifiers.days import shifted
 from clinnlp.stages._identifiers.found import Found
 from clinnlp.stages._identifiers.keyed import Keyed
+from clinnlp.stages._identifiers.searched import searched
 from clinnlp.stages._identifiers.words import first_names, word_set
 
 __all__ = ["Surrogates", "looks_day_first"]
@@ -48,6 +49,7 @@ class Surrogates:
 
     def of(self, text: str, label: str) -> str | None:
         """Give the surrogate of an identifier, or None where there is none, as of a date that does not exist."""
+        text = searched(text).text  # else a digit or letter that only looks plain would stay
         make = _MAKERS.get(label)
         made = None if make is None else make(self, text)
         return None if made is None or made.casefold() == text.casefold() else made

@@ -7,7 +7,7 @@ from typing import Any
 
 from clinnlp.rules import load_rules
 
-__all__ = ["first_names", "rule", "word_set"]
+__all__ = ["first_names", "look_alikes", "rule", "word_set"]
 
 
 def rule(name: str, lang: str = "en") -> Any:
@@ -27,3 +27,9 @@ def first_names() -> dict[str, str]:
     """Give the ordinary first names in small letters, each with the list that it is on."""
     names = load_rules("surrogates", "en")
     return {name.lower(): sex for sex in ("female", "male") for name in names[sex]}
+
+
+@cache
+def look_alikes() -> dict[str, str]:
+    """Give the letters that look like Latin ones, or are written so without their strokes, each with those."""
+    return {sign: letters for letters, signs in rule("look_alikes").items() for sign in signs}

@@ -6,7 +6,7 @@ import calendar
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 from typing import Any
 
 __all__ = ["Calendar", "iso_date", "read_time"]
@@ -73,8 +73,9 @@ class Calendar:
         """Give the year that two digits stand for: at most ten years after the record's date, else 1969 to 2068."""
         if self.now is None:
             return short + (1900 if short >= _PIVOT else 2000)
-        latest = self.now.year + _CENTURY_AHEAD
-        return latest - (latest - short) % 100
+        latest = min(self.now.year + _CENTURY_AHEAD, MAXYEAR)
+        year = latest - (latest - short) % 100
+        return year if year >= MINYEAR else year + 100
 
     def without_year(self, month: int, day: int | None) -> str:
         """Resolve a month, or a month and day: in the record's year, or the year before where that lies far ahead."""
@@ -85,7 +86,7 @@ class Calendar:
             return f"--{month:02d}" + (f"-{day:02d}" if day else "")
         year = self.now.year
         first = date(year, month, min(day or 1, calendar.monthrange(year, month)[1]))
-        if (first - self.now.date()).days > _AHEAD:
+        if (first - self.now.date()).days > _AHEAD and year > MINYEAR:
             year -= 1
         return f"{year:04d}-{month:02d}" if day is None else iso_date(year, month, day)
 
@@ -101,13 +102,20 @@ class Calendar:
             if not self.clock:
                 return ""
             moved = self.now + timedelta(minutes=number * (60 if period == "h" else 1))
-            return moved.strftime("%Y-%m-%dT%H:%M")
+            return moved.isoformat(timespec="minutes")
         except (OverflowError, ValueError):
             return ""
 
     def shifted(self, days: int) -> str:
-        """Give the date some days from now."""
-        return "" if self.now is None else (self.now.date() + timedelta(days=days)).isoformat()
+        """Give the date some days from now, or `""` where no calendar has it."""
+        day = self._day(days)
+        return "" if day is None else day.isoformat()
+
+    def _day(self, days: int) -> date | None:
+        try:
+            return None if self.now is None else self.now.date() + timedelta(days=days)
+        except OverflowError:
+            return None
 
     def _month(self, months: int, period: str, number: float) -> str:
         assert self.now is not None
@@ -131,11 +139,12 @@ class Calendar:
 
     def whole(self, step: int, unit: str) -> str:
         """Resolve last, this or next week, month or year."""
-        if self.now is None:
-            return ""
         if unit != "week":
             return self.moved(step, unit)
-        year, week, _ = (self.now.date() + timedelta(days=7 * step)).isocalendar()
+        day = self._day(7 * step)
+        if day is None:
+            return ""
+        year, week, _ = day.isocalendar()
         return f"{year:04d}-W{week:02d}"
 
     def counted(self, kind: str, number: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 
 from clinnlp import Record
+from clinnlp.errors import ConfigError
 from clinnlp.stages import Deidentifier
 from clinnlp.stages._identifiers.found import merged
-from clinnlp.stages._identifiers.known import KnownStrings, known_values
+from clinnlp.stages._identifiers.known import KnownStrings
+from clinnlp.stages._identifiers.metadata import further_keys, known_values
 
 METADATA = {
     "patient": "Zebulon Quarry",
@@ -99,8 +102,8 @@ def test_values_that_name_nobody_remove_nothing(value: object) -> None:
 
 
 def test_other_keys_can_be_named() -> None:
-    known = KnownStrings(known_values(METADATA, ("Ward",)))
-    assert found("Zebulon on Larkspur", known) == ["Larkspur"]
+    known = KnownStrings(known_values(METADATA, further_keys(["Ward"])))
+    assert found("Zebulon on Larkspur", known) == ["Zebulon", "Larkspur"]
     assert known_values({"visit": {"Patient-Name": "Zeb"}}) == [("Zeb", "PERSON")]
 
 
@@ -127,3 +130,80 @@ def test_names_beside_another_script_or_numbers_and_numbers_of_a_column_with_gap
     record = Deidentifier()(Record(text, metadata=metadata))
     assert record.deidentified is not None
     assert record.deidentified.text == wanted
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "texts"),
+    [
+        ("mrn", "1005", "1OO5 | lOO5 | I005 | 10O5 | 1 0O5"),
+        ("mrn", "l005", "1005 | lOO5 | l005"),
+        ("mrn", "lOO5", "1005 | 1OO5"),
+        ("mrn", "88417203", "884I7203 | B84172O3"),
+        ("mrn", "A12B34", "Al2B34 | A1ZB34 | A12834 | А12В34"),
+        ("phone", "555-867-5309", "555-867-53O9 | S55 867 5309 | ５５５-８６７-５３０９"),
+        (
+            "patient",
+            "Anna Smith",
+            "Аnnа Smіth | ΑNNA SMITH | ᴀɴɴᴀ | An\u3164na | An\u2062na | A\u0334n\u0334n\u0334a\u0334",
+        ),
+        ("patient", "Аnnа Smith", "Anna Smith | Аnnа"),
+        ("patient", "José Ñandú", "Jose\u0301 | Jose\u0301 N\u0303andu\u0301 | JOSÉ"),
+        ("patient", "Jose\u0301 N\u0303andu\u0301", "José | José Ñandú | Jose"),
+        ("patient", "Jürgen Müller", "Mueller | Muller | JUERGEN MUELLER"),
+        ("patient", "Juergen Mueller", "Müller | Jürgen Muller"),
+        ("patient", "Søren Łukasz", "Soren | Soeren | Lukasz | Łukasz"),
+        ("patient", "Zebulon Quarry", "Zebu-\n> lon"),
+        ("patient", "Pat O'Brien", "O′Brien | O\x92Brien"),
+        ("patient", "王小明", "⼩明 | 王 小 明"),
+        ("address", "12 Elm Street", "12 elm st | 12 Elm Str. | 12 ELM STREET"),
+        ("address", "12 N Elm Ave Apt 4, Ulm", "12 North Elm Avenue | 12 N. Elm Av, apartment 4 | 12 n elm ave"),
+        ("address", "1250 Larkspur Rd", "1250 Larkspur | Larkspur Road"),
+    ],
+)
+def test_odd_spelling_hides_nothing_that_is_known(key: str, value: str, texts: str) -> None:
+    known = KnownStrings(known_values({key: value}))
+    for text in texts.split(" | "):
+        assert found(f"then {text}, x", known) == [text.rstrip(".")], text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "texts"),
+    [
+        ("mrn", "1005", "loos | LOOS | 71OO5 | 1OO56 | 10 OS | 1 OO 5"),
+        ("zip", "71127", "T, 11/27 | 7 I 127 | 7Il273"),
+        ("mrn", "8111", "bill | Bill"),
+        ("address", "5 High St", "5 high | high ST"),
+        ("address", "1 Oak Way, Fort Lee", "Ft Lee"),
+        ("patient", "Susan Blue", "blu | Susann"),
+    ],
+)
+def test_what_is_written_nearly_so_is_left(key: str, value: str, texts: str) -> None:
+    known = KnownStrings(known_values({key: value}))
+    for text in texts.split(" | "):
+        assert found(f"then {text}, x", known) == [], text
+
+
+def test_a_common_word_behind_a_title_is_a_name() -> None:
+    known = KnownStrings(known_values({"patient": "Anne Will"}))
+    assert found("Mr. Will came. Will return.", known) == ["Will"]
+
+
+def test_keys_of_the_patient_and_further_keys_identify_and_others_do_not() -> None:
+    day = datetime.date(1944, 3, 5)
+    assert known_values({"Patient Phone": "5551234", "ptSurname": "Quarry", "patient_sex": "female"}) == [
+        ("5551234", "PHONE"),
+        ("Quarry", "PERSON"),
+    ]
+    assert known_values({"birth_date": day, "mrn": {12345}}) == [("1944-03-05", "DATE"), ("12345", "MRN")]
+    assert known_values({"drug": "Zebulon"}) == []
+    as_list, as_mapping = further_keys("Case Name"), further_keys({"Case Name": "PERSON"})
+    metadata = {"case_name": "Zebulon Quarry", "mrn": "88417203"}
+    text = "Quarry. So zebulon quarry, 88417203"
+    assert found(text, KnownStrings(known_values(metadata, as_list))) == ["zebulon quarry", "88417203"]
+    assert found(text, KnownStrings(known_values(metadata, as_mapping))) == ["Quarry", "zebulon quarry", "88417203"]
+
+
+@pytest.mark.parametrize("known", [5, [5], ["-"], {"ward": "NAME"}, {"ward": 1}, b"ward"])
+def test_keys_that_cannot_be_are_refused(known: Any) -> None:
+    with pytest.raises(ConfigError, match="known: "):
+        Deidentifier(known=known)

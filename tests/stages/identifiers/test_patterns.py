@@ -157,6 +157,15 @@ def test_what_is_no_identifier_is_left(text: str) -> None:
         "市" * 100_000,
         "1-" * 100_000,
         "Mr. A. B. C. " * 20_000,
+        "drs Ann, " * 40_000,
+        "Drs Ann and " * 30_000,
+        "Dr. Ach-\n" * 30_000,
+        "Ach-\n" * 60_000 + ", MD",
+        "a\u0301" * 150_000,
+        "\u0301\u200b" * 150_000,
+        "O1/" * 100_000,
+        "94F, " * 60_000,
+        "03 05 2024 " * 30_000,
     ],
 )
 def test_no_text_makes_it_run_away(text: str) -> None:

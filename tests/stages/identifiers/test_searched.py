@@ -24,6 +24,11 @@ texts = st.text(st.sampled_from("ab1.  \t\r\n\n\u200b\u00ad\u2028é患"), max_si
         ("a\u2028b\x0bc\x0cd\x85e", "a\nb\nc\nd\ne"),
         ("a\u200bb\u00adc\x00d\x1fe\ufefff", "abcdef"),
         ("é患😀½ß", "é患😀½ß"),
+        ("3\u20444\u22155 O\u2032B \x91c\x92 d\x96e", "3/4/5 O'B 'c' d-e"),
+        ("Jose\u0301 Z\u0334e\u0334b a\u200b\u0301 \u0301x 1\ufe0f\u20e32", "José Zeb á x 12"),
+        ("a\u3164b\u2062c\uffa0d\U000e0041e", "abcde"),
+        ("Аnnа Κοκκο ᴀɴɴ Søren ⼩", "Anna Kokko ann Soren 小"),
+        ("µg β Ω Привет", "µg β Ω Пpиbet"),
         ("`\u1fef", "'`"),  # what one sign stands for is not replaced once more
     ],
 )

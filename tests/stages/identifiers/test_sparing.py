@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -13,7 +15,8 @@ from clinnlp.encoders.bio import bio_labels
 from clinnlp.errors import ConfigError
 from clinnlp.rules import load_rules
 from clinnlp.stages import Deidentifier
-from clinnlp.stages._identifiers.sparing import has_form
+from clinnlp.stages._identifiers.found import Found
+from clinnlp.stages._identifiers.sparing import has_form, is_spared
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,12 @@ def test_what_has_the_form_of_its_kind_counts(label: str, text: str) -> None:
 )  # fmt: skip
 def test_what_does_not_is_left(label: str, text: str) -> None:
     assert not has_form(text, label)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_disease_is_spared_however_its_letters_are_encoded(form: Literal["NFC", "NFD"]) -> None:
+    text = unicodedata.normalize(form, "Sjögren")
+    assert is_spared(Found(0, len(text), "PERSON"), text, [])
 
 
 def test_every_word_of_a_day_makes_a_date() -> None:

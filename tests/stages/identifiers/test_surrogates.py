@@ -117,6 +117,39 @@ def test_numbers_keep_their_form_and_agree_in_another() -> None:
     assert make.ip("10.0.0.1").startswith("192.0.2.")
 
 
+def test_signs_that_only_look_plain_are_replaced_too_and_give_the_same_surrogate() -> None:
+    make = surrogates().of
+    assert make("123-45-６７８９", "SSN") == make("123-45-6789", "SSN")
+    assert make("Jose\u0301 Smіth", "PERSON") == make("José Smith", "PERSON")
+    hashed = [Deidentifier(mode="hash", key="k")(f"Dr. {name}").deidentified for name in ("José", "Jose\u0301")]
+    assert len({edited.text for edited in hashed if edited is not None}) == 1
+
+
+@pytest.mark.parametrize("other", ["a. smith", " A.  Smith ", "A.\tSMITH", "Ａ. Smith", "A.\u00a0Smith"])
+def test_letter_case_and_blanks_make_no_other_patient(other: str) -> None:
+    one, same = surrogates("A. Smith"), surrogates(other)
+    assert (one.days, one.person("Okonkwo"), one.number("123456")) == (
+        same.days,
+        same.person("Okonkwo"),
+        same.number("123456"),
+    )
+
+
+@pytest.mark.parametrize("other", ["A Smith", "A. Smyth", "A.Smith", "A. Smith 2", ""])
+def test_what_is_written_otherwise_is_another_patient(other: str) -> None:
+    assert surrogates("A. Smith").number("123456") != surrogates(other).number("123456")
+
+
+def test_a_patient_of_a_column_of_numbers_is_one_and_none_is_none() -> None:
+    def given_out(patient: object) -> str:
+        record = Deidentifier(mode="surrogate", key="k")(Record("Seen 3/5/2024.", metadata={"patient": patient}))
+        assert record.deidentified is not None
+        return record.deidentified.text
+
+    assert given_out(123456.0) == given_out("123456") == given_out(123456)
+    assert given_out(None) == given_out("")
+
+
 def test_a_label_stands_for_what_has_no_surrogate() -> None:
     record = Deidentifier(mode="surrogate", key="k")("Born 13/45/2024, aged 93 years old.")
     assert record.deidentified is not None
