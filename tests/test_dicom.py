@@ -178,10 +178,12 @@ def test_damaged_files_say_so_in_one_line_or_are_clean(data: bytes) -> None:
 
 
 def test_a_key_is_needed() -> None:
-    with pytest.raises(ConfigError, match="a key is needed"):
+    with pytest.raises(ConfigError, match="the key must be a text or bytes, and not empty"):
         clinnlp.deidentify_dicom(made(), "")
-    with pytest.raises(ConfigError, match="the key is a text or bytes, not int"):
+    with pytest.raises(ConfigError, match="the key must be a text or bytes, and not empty"):
         clinnlp.deidentify_dicom(made(), 5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="lone surrogate"):
+        clinnlp.deidentify_dicom(made(), "\ud800")
     with pytest.raises(ConfigError, match="given as a path or as bytes, not int"):
         clinnlp.deidentify_dicom(5, KEY)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="the patient is a text, not int"):

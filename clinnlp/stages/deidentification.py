@@ -16,7 +16,7 @@ from clinnlp.record import Entity, Record
 from clinnlp.rules import check_rules
 from clinnlp.stages._decision import check_share
 from clinnlp.stages._identifiers.found import Found, merged
-from clinnlp.stages._identifiers.keyed import Keyed
+from clinnlp.stages._identifiers.keyed import Keyed, read_key
 from clinnlp.stages._identifiers.known import KnownStrings
 from clinnlp.stages._identifiers.metadata import further_keys, known_values
 from clinnlp.stages._identifiers.patterns import PatternFinder
@@ -151,12 +151,7 @@ class Deidentifier(EntityExtractor):
 
     @key.setter
     def key(self, key: str | bytes | None) -> None:
-        if key is not None and not (isinstance(key, (str, bytes)) and key):
-            raise ConfigError("the key must be a text or bytes, and not empty")
-        try:
-            self._key = key.encode() if isinstance(key, str) else key
-        except UnicodeEncodeError:
-            raise ConfigError("the key has a lone surrogate, which is no character: give bytes instead") from None
+        self._key = None if key is None else read_key(key)
 
     def _found_key(self) -> bytes:
         return self._key or os.fsencode(os.environ.get(KEY_VARIABLE, ""))

@@ -297,7 +297,6 @@ def test_a_pipeline_whose_pictures_alone_have_gold_says_how_they_are_fitted() ->
         Pipeline([seen]).fit([record])
 
 
-
 def test_development_records_without_gold_are_refused_or_give_zeros(base: str) -> None:
     train = [Record("took", labels={"reports": [name]}) for name in ("few", "many")]
     with refused(TrainingError, "no record has gold under labels['reports']"):
