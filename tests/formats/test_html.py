@@ -26,6 +26,7 @@ class Page(HTMLParser):
         self.title = ""
         self.open: list[str] = []
         self.style = ""
+        self.in_note = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -33,6 +34,8 @@ class Page(HTMLParser):
             self.note.append("\n")
         elif tag not in ("meta", "img"):
             self.open.append(tag)
+        if tag == "div":
+            self.in_note = dict(attrs).get("class") == "entities"
         if tag == "mark":
             self.style = dict(attrs)["style"] or ""
         if tag == "td":
@@ -51,7 +54,7 @@ class Page(HTMLParser):
         elif self.open[-1:] == ["mark"] and data.strip():
             self.marks.append((data, "", ""))
             self.note.append(data)
-        elif self.open[-1:] == ["div"] and data.strip():
+        elif self.open[-1:] == ["div"] and self.in_note:
             self.note.append(data)
 
 
