@@ -78,8 +78,8 @@ class ImageClassifier(LearningStage):
     batch_size : int
         Pictures that go through the network at once.
     views : sequence of str
-        Names of `clinnlp.encoders.views.VIEWS`: each picture is also read in two of each, the same two always, and
-        the probabilities are averaged (test-time augmentation).
+        Names of `clinnlp.encoders.views.VIEWS`: each picture is also read in two of each, the same two always, or as
+        a mirror shows it, and the probabilities are averaged (test-time augmentation).
     device : str, optional
         Such as `"cpu"` or `"cuda:1"`; by default the GPU where there is one.
 

@@ -70,7 +70,8 @@ class FitConfig:
         another copy of the training records.
     augment : sequence of str
         Other views of each picture while an image network is trained, new in every epoch: names of
-        `clinnlp.encoders.views.VIEWS`. Nothing mirrors a picture unless "flip" is named.
+        `clinnlp.encoders.views.VIEWS`, with their amount or another, such as `rotate=20`. Nothing mirrors a picture
+        unless "flip" is named.
     crf : bool
         Learn scores of one entity label after another with the head, as a conditional random field (Lafferty et al.,
         2001); not with `class_weights`, `focal` or `label_smoothing`, which weigh single words.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clinnlp.encoders.views import VIEWS, Views, check_views
+from clinnlp.encoders.views import VIEWS, Views, check_views, views_of
 from clinnlp.errors import ConfigError
 
 
@@ -48,3 +48,42 @@ def test_what_is_no_view_and_a_mirror_of_sides_are_refused() -> None:
         with pytest.raises(ConfigError, match="tells a side"):
             check_views(["flip"], "x", ["none", label])
     assert check_views(["flip", "flip"], "x", ["upright", "cleft", "normal"]) == ("flip",)
+
+
+def test_another_amount_of_a_view_may_be_named(picture: NDArray[np.uint8]) -> None:
+    def moved(name: str) -> float:
+        views = Views([name])
+        made = [views(picture, seed)[0].astype(float) for seed in range(30)]
+        rows = np.arange(40)[:, None]
+        return float(np.std([(one * rows).sum() / one.sum() for one in made]))
+
+    assert moved("shift=0.3") > 2 * moved("shift") > 4 * moved("shift=0.02")
+    assert (Views(["shift=0.1"])(picture, 3) == Views(["shift"])(picture, 3)).all()
+    assert check_views(["rotate=20", "flip"], "x") == ("rotate=20", "flip")
+
+
+@pytest.mark.parametrize("name", ["rotate=", "rotate=many", "shift=0", "shift=0.6", "zoom=nan", "blur=-1", "noise=inf"])
+def test_an_amount_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"x has '{name}': the amount is a number above 0, of [0-9.]+ at most"):
+        check_views([name], "x")
+
+
+@pytest.mark.parametrize("names", [["flip=1"], ["turn=3"]])
+def test_a_mirror_has_no_amount(names: list[str]) -> None:
+    with pytest.raises(ConfigError, match="known are rotate"):
+        check_views(names, "x")
+
+
+def test_a_view_is_named_once() -> None:
+    with pytest.raises(ConfigError, match="x has 'rotate' twice"):
+        check_views(["rotate", "rotate=20"], "x")
+    with pytest.raises(ConfigError, match="tells a side"):
+        check_views(["flip"], "x", ["left"])
+
+
+def test_a_judged_picture_is_seen_as_it_is_and_in_its_mirror_once(picture: NDArray[np.uint8]) -> None:
+    seen = [next(iter(view)) for view in views_of([picture], ["flip"])]
+    assert len(seen) == 2
+    assert (seen[0] == picture).all()
+    assert (seen[1] == picture[:, :, ::-1]).all()
+    assert len(list(views_of([picture], ["shift", "flip"]))) == 4
