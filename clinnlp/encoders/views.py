@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,22 @@ class Views:
             self._made[size] = _transforms(self._amounts, size, 1.0 if self._mirrored else 0.5)
         made = self._made[size]
         made.set_random_state(seed)
-        shown = made(torch.from_numpy(pixels.astype(np.float32) / 255))
+        with _without_metadata():
+            shown = made(torch.from_numpy(pixels.astype(np.float32) / 255))
         return np.asarray(np.rint(np.clip(shown.numpy(), 0, 1) * 255), dtype=np.uint8)
+
+
+@contextmanager
+def _without_metadata() -> Iterator[None]:
+    """Let MONAI's transforms keep no account of what they did: it takes longer than they do on small pictures."""
+    from monai.data.meta_obj import get_track_meta, set_track_meta
+
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
 
 
 def _transforms(amounts: Mapping[str, float], size: tuple[int, int], mirror: float) -> Any:
