@@ -297,7 +297,7 @@ class ImageClassifier(LearningStage):
             record.labels[self.name] = rank(np.mean(rows, axis=0), labels) if rows else []
 
     def read(self, images: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
-        """Bring pictures one by one to the size that the network reads; see `clinnlp.encoders.images.read_images`."""
+        """Bring pictures one by one to the size that the network reads."""
         return read_images(images, self.processor)
 
     def predict(self, resized: Iterator[NDArray[np.uint8]] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -357,6 +357,12 @@ class ImageClassifier(LearningStage):
     def logits_of(self, part: dict[str, torch.Tensor]) -> torch.Tensor:
         """Give the logits of a batch of pixels."""
         return self.model(**{name: tensor.to(self.model.device) for name, tensor in part.items()}).logits  # type: ignore[no-any-return]
+
+    def default_fit_config(self) -> FitConfig:
+        """Give the settings of a `fit` without any: a small network with random weights learns faster."""
+        from clinnlp.training.config import FitConfig
+
+        return FitConfig(learning_rate=1e-3) if self.is_random else FitConfig()
 
     def fit_task(self, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> HeadTask:
         """Give what this stage learns, for `fit`."""

@@ -382,7 +382,7 @@ class MultimodalClassifier(LabellingStage):
 
         if self.fits_images:
             # The network of images learns at the first rate, the rest at the other.
-            return FitConfig(epochs=30, learning_rate=3e-4, head_learning_rate=2e-3)
+            return FitConfig(epochs=30, learning_rate=1e-3, head_learning_rate=2e-3)
         return FitConfig(epochs=60, learning_rate=2e-3, weight_decay=0.05)
 
     def judge(self, records: Sequence[Record]) -> tuple[list[list[str]], NDArray[np.float64]]:

@@ -210,6 +210,14 @@ def test_any_checkpoint_of_an_image_classifier_is_taken_and_its_encoder_as_a_bas
             ImageClassifier.from_base(tmp_path, labels=LABELS, **size)
 
 
+def test_random_weights_learn_faster_than_those_that_were_fitted() -> None:
+    stage = ImageClassifier.from_base(labels=LABELS, name="finding", image_size=8, width=2)
+    assert stage.default_fit_config().learning_rate == 1e-3
+    report = stage.fit(TRAIN[:8])
+    assert report.config.learning_rate == 1e-3
+    assert stage.default_fit_config().learning_rate == FitConfig().learning_rate
+
+
 def test_the_small_network_is_as_wide_as_it_is_asked_to_be(tmp_path: Path) -> None:
     stage = ImageClassifier.from_base(labels=LABELS, name="finding", image_size=64, width=4)
     assert stage.model.config.hidden_sizes == [4, 8, 16, 32]
