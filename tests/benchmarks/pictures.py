@@ -88,9 +88,7 @@ SETTINGS = {
         28,
         [],
         FitConfig(
-            epochs=30,
             learning_rate=1e-3,
-            augment=["rotate", "shift", "zoom", "brightness", "contrast"],
             select="last",
         ),
     ),
@@ -103,6 +101,7 @@ def main() -> None:
     parser.add_argument("corpus", choices=["busi", "pneumoniamnist"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--members", type=int, default=1, help="networks whose probabilities are averaged")
     options = parser.parse_args()
     made, size, views, config = SETTINGS[options.corpus]
     figures = ["accuracy", "macro_f1", "auroc"]
@@ -111,8 +110,18 @@ def main() -> None:
     for seed in range(options.first, options.first + options.seeds):
         began = time.perf_counter()
         parts = made(seed)
-        own = replace(config, seed=seed)
-        scores = judged([fitted(train, size, views, own) for train, _ in parts], [test for _, test in parts])
+        stages = [
+            ImageClassifier.ensemble(
+                [
+                    fitted(train, size, views, replace(config, seed=options.members * seed + i))
+                    for i in range(options.members)
+                ]
+            )
+            if options.members > 1
+            else fitted(train, size, views, replace(config, seed=seed))
+            for train, _ in parts
+        ]
+        scores = judged(stages, [test for _, test in parts])
         intervals = score_intervals(scores)
         rows.append([scores[name] for name in figures])
         told = " | ".join(f"{scores[n]:.3f} ({intervals[n][0]:.3f} to {intervals[n][1]:.3f})" for n in figures)
