@@ -1,4 +1,4 @@
-"""Running a pipeline over a corpus in this process: exactly once, in order, resumable, in bounded memory."""
+"""Running a pipeline over a corpus: exactly once, in order, resumable, in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,36 @@ from clinnlp.record import FIELDS, Failure, Record
 if TYPE_CHECKING:
     from clinnlp.pipeline import OnError, Pipeline
 
-__all__ = ["Progress", "RunSettings", "Watch", "run"]
+__all__ = ["Annotate", "Batch", "Progress", "RunSettings", "Watch", "run"]
 
 Progress = Callable[[int, "int | None"], None]
 """Told the number of records done, and of all where that is known."""
 Watch = Callable[[Record], None]
 """Shown each annotated record before it is written."""
 _Put = Callable[[Sequence[Record], "int | None"], None]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records that go through the stages together.
+
+    Parameters
+    ----------
+    part : int
+        The part of the output that they are of.
+    first : int
+        Place of the first of them in the input.
+    records : list of Record
+        None at the end of a part.
+    """
+
+    part: int
+    first: int
+    records: list[Record]
+
+
+Annotate = Callable[[Iterator[Batch]], Iterator[Batch]]
+"""Annotates batches, and gives them in their order; what an engine is."""
 
 _BATCH_CHARACTERS = 2_000_000
 """A batch ends at so many characters, so that long notes do not fill the memory."""
@@ -105,6 +128,7 @@ def run(
     limit: int | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    annotate: Annotate | None = None,
 ) -> RunReport:
     """Run a pipeline over a corpus; see `Pipeline.process`.
 
@@ -122,6 +146,8 @@ def run(
     limit : int, optional
         At most so many records are read.
     progress, watch : callable, optional
+    annotate : callable, optional
+        The engine; by default this process.
 
     Raises
     ------
@@ -144,22 +170,33 @@ def run(
     opened = open_source(source, columns.text, columns.id, columns.images, limit=limit)
     with closing(IdCounter()) as ids:
         work = _Run(pipeline, settings, ids, opened.count() if progress else None, progress, watch)
+        through = annotate or _in_this_process(pipeline, settings.on_error)
         if path is None:
             assert not isinstance(output, (str, os.PathLike))
             with settings.writer(output) as put:
-                work.annotate(iter(opened), put)
+                work.write(through(work.batches(iter(opened), 0)), put)
         elif suffix in _FILES:
             with replace_file(path) as new, settings.writer(new) as put:
-                work.annotate(iter(opened), put)
+                work.write(through(work.batches(iter(opened), 0)), put)
             work.report.parts = 1
         else:
-            _to_folder(work, opened, path, resume)
+            _to_folder(work, opened, path, resume, through)
     work.report.duplicate_ids = ids.duplicates
     work.report.seconds = time.monotonic() - started
     return work.report
 
 
-def _to_folder(work: _Run, source: Source, folder: Path, resume: bool) -> None:
+def _in_this_process(pipeline: Pipeline, on_error: OnError) -> Annotate:
+    def annotate(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            size = max(len(batch.records), 1)
+            found = pipeline.pipe(batch.records, batch_size=size, on_error=on_error, first=batch.first)
+            yield Batch(batch.part, batch.first, list(found))
+
+    return annotate
+
+
+def _to_folder(work: _Run, source: Source, folder: Path, resume: bool, through: Annotate) -> None:
     settings, report = work.settings, work.report
     identity = {"input": source.identity(), "settings": asdict(settings), "pipeline": pipeline_identity(work.pipeline)}
     with Journal(folder, identity, f".{settings.format}", resume) as journal:
@@ -168,18 +205,25 @@ def _to_folder(work: _Run, source: Source, folder: Path, resume: bool) -> None:
                 f"{folder.name} holds a run, and nothing tells whether these records are its own:"
                 " give another folder, resume=False, or a file as input"
             )
-        rows = iter(source)
-        while (ahead := next(rows, None)) is not None or report.parts == 0:
-            taken = islice(chain([] if ahead is None else [ahead], rows), settings.part_size)
-            first = report.records
-            if (entry := journal.finished(report.parts)) is not None:
-                work.skip(taken, entry["counts"])
-            else:
-                with replace_file(journal.path(report.parts)) as new, settings.writer(new) as put:
-                    counts = work.annotate(taken, put)
-                journal.add(report.parts, first, report.records - first, counts)
+        batches = through(_to_do(work, iter(source), journal))
+        for batch in batches:
+            with replace_file(journal.path(batch.part)) as new, settings.writer(new) as put:
+                counts = work.write(chain([batch], batches), put)
+            journal.add(batch.part, batch.first, counts["records"], counts)
             report.parts += 1
         journal.end(report.parts, report.records)
+
+
+def _to_do(work: _Run, rows: Iterator[Record], journal: Journal) -> Iterator[Batch]:
+    """Give the batches of the parts that are not finished, and pass over the others."""
+    part = 0
+    while (ahead := next(rows, None)) is not None or part == 0:
+        taken = islice(chain([] if ahead is None else [ahead], rows), work.settings.part_size)
+        if (entry := journal.finished(part)) is not None:
+            work.skip(taken, entry["counts"])
+        else:
+            yield from work.batches(taken, part)
+        part += 1
 
 
 class _Run:
@@ -197,19 +241,38 @@ class _Run:
         self.pipeline, self.settings, self.ids = pipeline, settings, ids
         self.total, self.progress, self.watch = total, progress, watch
         self.report = RunReport()
+        self.read = 0
 
-    def annotate(self, rows: Iterable[Record], put: _Put) -> dict[str, Any]:
-        """Annotate and write records, numbered from those done so far; give what was counted."""
+    def batches(self, rows: Iterable[Record], part: int) -> Iterator[Batch]:
+        """Give the records of a part in batches, and one without any at its end."""
+        batch: list[Record] = []
+        characters = 0
+        for record in rows:
+            self.ids.add(record.id)
+            self._raise_input(record)
+            batch.append(record if self.settings.gold else release.without_annotations(record))
+            characters += len(record.text)
+            if len(batch) == self.settings.batch_size or characters >= _BATCH_CHARACTERS:
+                yield self._next(part, batch)
+                batch, characters = [], 0
+        if batch:
+            yield self._next(part, batch)
+        yield self._next(part, [])
+
+    def _next(self, part: int, records: list[Record]) -> Batch:
+        self.read += len(records)
+        return Batch(part, self.read - len(records), records)
+
+    def write(self, batches: Iterable[Batch], put: _Put) -> dict[str, Any]:
+        """Write annotated batches up to the end of their part; give what was counted."""
         part = RunReport()
-        for batch in self._batches(rows):
-            first = self.report.records + part.records
-            annotated = list(
-                self.pipeline.pipe(batch, batch_size=len(batch), on_error=self.settings.on_error, first=first)
-            )
-            for record in annotated:
+        for batch in batches:
+            if not batch.records:
+                break
+            for record in batch.records:
                 if self.watch is not None:
                     self.watch(record)
-            for record in self._write(annotated, put, first):
+            for record in self._write(batch.records, put, batch.first):
                 part.add_record(record)
             self._tell(part.records)
         self.report.add_counts(part.counts())
@@ -219,27 +282,15 @@ class _Run:
         """Pass over the records of a part that is finished."""
         for record in rows:
             self.ids.add(record.id)
+            self.read += 1
         self.report.add_counts(counts)
+        self.report.parts += 1
         self.report.resumed += 1
         self._tell()
 
     def _tell(self, more: int = 0) -> None:
         if self.progress is not None:
             self.progress(self.report.records + more, self.total)
-
-    def _batches(self, rows: Iterable[Record]) -> Iterator[list[Record]]:
-        batch: list[Record] = []
-        characters = 0
-        for record in rows:
-            self.ids.add(record.id)
-            self._raise_input(record)
-            batch.append(record if self.settings.gold else release.without_annotations(record))
-            characters += len(record.text)
-            if len(batch) == self.settings.batch_size or characters >= _BATCH_CHARACTERS:
-                yield batch
-                batch, characters = [], 0
-        if batch:
-            yield batch
 
     def _raise_input(self, record: Record) -> None:
         failure = next((failure for failure in record.errors if failure.stage == "input"), None)
