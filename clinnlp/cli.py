@@ -94,6 +94,8 @@ def process(
     text: Annotated[str, typer.Option(help="Text in the output: raw, deidentified or none.")] = "raw",
     fields: Annotated[Text, typer.Option(help="What is written, such as entities,sections; by default all.")] = None,
     on_error: Annotated[str, typer.Option(help="keep a failing record with its error, or raise.")] = "keep",
+    engine: Annotated[str, typer.Option(help="Where it runs: local, or in several processes.")] = "local",
+    workers: Annotated[Number, typer.Option(help="Number of processes; by default one a GPU, or a core.")] = None,
     batch_size: Annotated[Number, typer.Option(help="Records that go through the stages together.")] = None,
     part_size: Annotated[int, typer.Option(help="Records in a part of a folder.")] = 1000,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was cut off, or begin again.")] = True,
@@ -127,7 +129,18 @@ def process(
     )
     example = _Example()
     target = sys.stdout.buffer if output == "-" else output
-    report = run(nlp, input, target, settings, resume=resume, limit=limit, progress=not quiet, watch=example.look)
+    report = run(
+        nlp,
+        input,
+        target,
+        settings,
+        engine=engine,
+        workers=workers,
+        resume=resume,
+        limit=limit,
+        progress=not quiet,
+        watch=example.look,
+    )
     if html is not None:
         example.write(html, nlp, input, settings)
     if json:

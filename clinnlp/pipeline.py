@@ -171,6 +171,7 @@ class Pipeline:
         output: str | PathLike[str],
         *,
         engine: str = "local",
+        workers: int | None = None,
         resume: bool = True,
         text: TextMode = "raw",
         text_column: str = "text",
@@ -196,8 +197,10 @@ class Pipeline:
             A CSV, TSV, JSON Lines or Parquet file, a folder of `.txt` files, or standard input.
         output : path
             A folder, or a file that ends with `.parquet` or `.jsonl`.
-        engine : {"local"}
-            Where the pipeline runs.
+        engine : {"local", "processes"}
+            Where the pipeline runs: in this process, or in several of this machine (`clinnlp.engines.processes`).
+        workers : int, optional
+            Of "processes"; by default one for each GPU, or else for each core.
         resume : bool
             Whether to go on with a run that was cut off; else the folder's run begins again.
         text : {"raw", "deidentified", "none"}
@@ -244,7 +247,17 @@ class Pipeline:
         size = self.batch_size if batch_size is None else batch_size
         chosen = None if fields is None else tuple(fields)
         settings = RunSettings(text, chosen, on_error, size, part_size, format, columns, gold)
-        return process(self, source, output, settings, engine=engine, resume=resume, limit=limit, progress=progress)
+        return process(
+            self,
+            source,
+            output,
+            settings,
+            engine=engine,
+            workers=workers,
+            resume=resume,
+            limit=limit,
+            progress=progress,
+        )
 
     def fit(
         self,

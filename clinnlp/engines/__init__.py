@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["process"]
 
-_PLANNED = ("processes", "ray", "spark")
+_ENGINES = ("local", "processes")
+_PLANNED = ("ray", "spark")
 
 
 def process(
@@ -24,6 +25,7 @@ def process(
     settings: RunSettings,
     *,
     engine: str = "local",
+    workers: int | None = None,
     resume: bool = True,
     limit: int | None = None,
     progress: bool | Progress = False,
@@ -34,14 +36,30 @@ def process(
     Raises
     ------
     PipelineError
-        If there is no such engine.
+        If there is no such engine, or it has no workers.
     """
-    if engine != "local":
+    if engine not in _ENGINES:
         known = f"engine {engine!r} is not available yet" if engine in _PLANNED else f"there is no engine {engine!r}"
-        raise PipelineError(f"{known}: use engine='local'")
+        raise PipelineError(f"{known}: use engine='local' or engine='processes'")
+    if workers is not None and engine == "local":
+        raise PipelineError("workers are of engine='processes': name it, or leave workers out")
     from clinnlp.engines.local import run
+    from clinnlp.engines.processes import Processes, worker_count
     from clinnlp.engines.progress import progress_line
 
     settings.check(pipeline)  # before a line of progress is drawn
+    annotate = None
+    if engine == "processes":
+        annotate = Processes(pipeline, settings.on_error, worker_count(pipeline, workers))
     with progress_line() if progress is True else nullcontext(progress or None) as tell:
-        return run(pipeline, source, output, settings, resume=resume, limit=limit, progress=tell, watch=watch)
+        return run(
+            pipeline,
+            source,
+            output,
+            settings,
+            resume=resume,
+            limit=limit,
+            progress=tell,
+            watch=watch,
+            annotate=annotate,
+        )

@@ -250,8 +250,8 @@ def test_long_notes_go_through_in_small_batches(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "ray"}, "engine 'ray' is not available yet: use engine='local'"),
-        ({"engine": "moon"}, "there is no engine 'moon': use engine='local'"),
+        ({"engine": "ray"}, "engine 'ray' is not available yet: use engine='local' or engine='processes'"),
+        ({"engine": "moon"}, "there is no engine 'moon': use engine='local' or engine='processes'"),
         ({"text": "secret"}, "text must be one of raw, deidentified, none"),
         ({"text": "deidentified"}, "needs a stage that assigns 'deidentified', and words has none"),
         ({"on_error": "hide"}, "on_error must be 'raise' or 'keep'"),

@@ -1,0 +1,198 @@
+"""Running a pipeline in several processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
+
+from clinnlp._binding import record_name
+from clinnlp.engines.local import Batch
+from clinnlp.errors import PipelineError, StageError
+from clinnlp.record import Failure, Record
+
+if TYPE_CHECKING:
+    from clinnlp.pipeline import OnError, Pipeline
+
+__all__ = ["Processes", "worker_count"]
+
+# Batches that wait for each worker, so that none is idle while another one's long notes are awaited.
+_AHEAD = 3
+_TRIES = 2
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def worker_count(pipeline: Pipeline, workers: int | None = None) -> int:
+    """Give the number of workers: as asked for, or one for each GPU where weights are run, or else for each core.
+
+    Raises
+    ------
+    PipelineError
+        If the number is none.
+    """
+    if workers is not None:
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+            raise PipelineError(f"workers must be a whole number of at least 1, not {workers!r}")
+        return workers
+    return _gpus(pipeline) or _cores()
+
+
+class Processes:
+    """An engine of worker processes, each of which has the pipeline, its weights, and its share of the cores.
+
+    Batches come back in their order. Where a worker dies - of too little memory, or of a crash in native code - those
+    that were under way are run again, one after the other; the records of a batch on which it dies again are run one
+    by one, and a record on which it dies twice gets a failure in the place of annotations.
+
+    Processes are started anew (spawn), so a script that uses them needs its `if __name__ == "__main__":`.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        It is pickled: weights that have not changed since they were read are read again by each worker.
+    on_error : {"raise", "keep"}
+    workers : int
+    """
+
+    def __init__(self, pipeline: Pipeline, on_error: OnError, workers: int) -> None:
+        self.on_error, self.workers = on_error, workers
+        try:
+            self._pipeline = pickle.dumps(pipeline)
+        except Exception as error:  # each kind of object that cannot be pickled has its own
+            raise PipelineError(
+                f"{pipeline.name} cannot be sent to other processes ({type(error).__name__}): use engine='local', or"
+                " stages that can be pickled"
+            ) from None
+        self._gpus = _gpus(pipeline)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __call__(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Annotate batches.
+
+        Raises
+        ------
+        StageError
+            As `Pipeline.pipe`; or if a worker dies on a record and `on_error` is `"raise"`, or cannot start.
+        """
+        waiting: deque[tuple[Batch, Future[list[Record]] | None]] = deque()
+        try:
+            for batch in batches:
+                waiting.append((batch, self._submit(batch)))
+                if len(waiting) > _AHEAD * self.workers:
+                    yield self._taken(waiting)
+            while waiting:
+                yield self._taken(waiting)
+        finally:
+            self._stop()
+
+    def _taken(self, waiting: deque[tuple[Batch, Future[list[Record]] | None]]) -> Batch:
+        """Give the first batch that waits, annotated."""
+        batch, future = waiting.popleft()
+        if future is None:
+            return batch
+        try:
+            return Batch(batch.part, batch.first, future.result())
+        except BrokenProcessPool:
+            pass
+        # Whose fault it was is not known: this batch goes first and alone, and then the others go on as they did.
+        found = self._alone(batch.records, batch.first)
+        again = [one for one, _ in waiting]
+        waiting.clear()
+        waiting.extend((one, self._submit(one)) for one in again)
+        return Batch(batch.part, batch.first, found)
+
+    def _alone(self, records: list[Record], first: int) -> list[Record]:
+        """Annotate records while nothing else is under way, so that a death is theirs."""
+        for _ in range(_TRIES if len(records) == 1 else 1):
+            self._stop()
+            future = self._submit(Batch(0, first, records))
+            assert future is not None
+            try:
+                return future.result()
+            except BrokenProcessPool:
+                continue
+        if len(records) > 1:
+            return [one for i, record in enumerate(records) for one in self._alone([record], first + i)]
+        (record,) = records
+        told = "a worker process died on it twice: there is too little memory for it, or native code has crashed"
+        if self.on_error == "raise":
+            raise StageError(f"{record_name(record.id, first)}: {told}")
+        failure = Failure("engine", "WorkerDied", told)
+        return [Record(record.text, record.id, metadata=record.metadata, errors=[*record.errors, failure])]
+
+    def _submit(self, batch: Batch) -> Future[list[Record]] | None:
+        if not batch.records:
+            return None
+        try:
+            return self._started().submit(_annotate, batch.records, batch.first, self.on_error)
+        except BrokenProcessPool:  # one has died while others were waited for
+            broken: Future[list[Record]] = Future()
+            broken.set_exception(BrokenProcessPool())
+            return broken
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            threads = max(1, _cores() // self.workers)
+            places = context.SimpleQueue()
+            for place in range(self.workers):
+                places.put(place)
+            self._pool = ProcessPoolExecutor(
+                self.workers, context, initializer=_begin, initargs=(self._pipeline, threads, self._gpus, places)
+            )
+        return self._pool
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+_PIPELINE: Any = None
+"""The pipeline of a worker, or why it has none."""
+
+
+def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
+    """Make this process a worker."""
+    global _PIPELINE
+    place = places.get()
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = _visible(place % gpus)
+    try:
+        _PIPELINE = pickle.loads(pickled)  # noqa: S301 - of the process that started this one
+    except Exception as error:  # told with the first batch: a worker that ends here could not say why
+        _PIPELINE = f"a worker process cannot load the pipeline: {type(error).__name__}"
+    if "torch" in sys.modules:  # too late for the environment to tell it
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _annotate(records: list[Record], first: int, on_error: OnError) -> list[Record]:
+    if isinstance(_PIPELINE, str):
+        raise StageError(_PIPELINE)
+    return list(_PIPELINE.pipe(records, batch_size=len(records), on_error=on_error, first=first))
+
+
+def _visible(gpu: int) -> str:
+    """Give the name of a GPU among those that this process may use."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return given.split(",")[gpu] if given else str(gpu)
+
+
+def _gpus(pipeline: Pipeline) -> int:
+    """Give the number of GPUs where a pipeline has weights to run on them."""
+    if not any(stage.encoder is not None or hasattr(stage, "state_dict") for stage in pipeline.stages.values()):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
