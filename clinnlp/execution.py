@@ -9,12 +9,12 @@ from typing import Any
 
 from clinnlp._binding import record_name
 from clinnlp._plain import clone
-from clinnlp.encoders.shared import shared_passes
+from clinnlp.encoders.shared import WindowMemo, shared_passes
 from clinnlp.errors import ClinNLPError, RecordError, StageError
 from clinnlp.record import FIELDS, Failure, Record
 from clinnlp.stage import FunctionStage, Stage, refuse_returned
 
-__all__ = ["read_input", "run_stages"]
+__all__ = ["annotate", "read_input", "run_stages"]
 
 # Errors are raised outside of `except` blocks here: inside, they would carry as their context the error of a
 # stage, whose message may quote the text.
@@ -36,19 +36,35 @@ def read_input(item: Any, position: int, on_error: str) -> Record:
         return Record("", id=name, errors=[Failure("input", type(error).__name__, str(error))])
 
 
-def run_stages(stages: Sequence[Stage], records: Sequence[Record], on_error: str, first: int = 0) -> None:
+def annotate(
+    stages: Sequence[Stage], items: Sequence[Any], on_error: str, first: int, memo: WindowMemo | None = None
+) -> list[Record]:
+    """Make records of what a user gave, and run the stages over them as one batch; see `run_stages`."""
+    records = [read_input(item, first + i, on_error) for i, item in enumerate(items)]
+    run_stages(stages, records, on_error, first, memo)
+    return records
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    records: Sequence[Record],
+    on_error: str,
+    first: int = 0,
+    memo: WindowMemo | None = None,
+) -> None:
     """Run the stages over a batch in place.
 
     A stage that fails on a batch is run again record by record, each as it was before. With `on_error="keep"`
     a failing record stays as it was before the stage and gets a `Failure`; it skips the later stages that
-    require what the failed one would have assigned. `first` is the place of the first record in its list, from 0.
+    require what the failed one would have assigned. `first` is the place of the first record in its list, from 0;
+    `memo` has what heads gave for the windows of earlier batches.
 
     Raises
     ------
     StageError
         If a stage fails and `on_error` is `"raise"`, or if a stage cannot load what it needs.
     """
-    with shared_passes(stages):
+    with shared_passes(stages, memo):
         _run_in_order(stages, records, on_error, {id(record): first + i for i, record in enumerate(records)})
 
 

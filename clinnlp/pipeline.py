@@ -7,9 +7,9 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from clinnlp.encoders.shared import share_encoders
+from clinnlp.encoders.shared import WindowMemo, share_encoders
 from clinnlp.errors import PipelineError
-from clinnlp.execution import read_input, run_stages
+from clinnlp.execution import annotate
 from clinnlp.record import Record
 from clinnlp.stage import FunctionStage, Stage, field_names
 
@@ -158,12 +158,10 @@ class Pipeline:
         return self._pipe(iter(records), size, on_error, first)
 
     def _pipe(self, records: Iterator[Record | str], size: int, on_error: OnError, position: int) -> Iterator[Record]:
-        stages = list(self._stages.values())
+        stages, memo = list(self._stages.values()), WindowMemo()
         while taken := list(islice(records, size)):
-            batch = [read_input(item, position + i, on_error) for i, item in enumerate(taken)]
-            run_stages(stages, batch, on_error, position)
+            yield from annotate(stages, taken, on_error, position, memo)
             position += len(taken)
-            yield from batch
 
     def process(
         self,

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import numpy as np
 
 from clinnlp.encoders.loading import load_config, load_encoder, load_tokenizer, pick_device
-from clinnlp.encoders.shared import SharedPass, current_pass
+from clinnlp.encoders.shared import SharedPass, WindowMemo, current_pass
 from clinnlp.encoders.text import Paragraph, TextWindows, Window
 from clinnlp.encoders.windows import batch_by_length
 from clinnlp.errors import StageError
@@ -188,24 +188,41 @@ class TextEncoder:
             shared = SharedPass([stage])
         new = [text for text in dict.fromkeys(texts) if text not in shared.found]
         if new:
-            shared.found.update(zip(new, self._encode(new, shared.stages, stage), strict=True))
+            shared.found.update(zip(new, self._encode(new, shared.stages, stage, shared.memo), strict=True))
         # A head that failed while another was asked fails again here, in its own name.
         lost = [text for text in dict.fromkeys(texts) if stage not in shared.found[text].outputs]
         for text, item in zip(lost, self._encode(lost, [stage], stage) if lost else [], strict=True):
             shared.found[text].outputs[stage] = item.outputs[stage]
         return [shared.found[text] for text in texts]
 
-    def _encode(self, texts: Sequence[str], stages: Sequence[Any], asking: Any) -> list[Encoded]:
+    def _encode(
+        self, texts: Sequence[str], stages: Sequence[Any], asking: Any, memo: WindowMemo | None = None
+    ) -> list[Encoded]:
         windows = self.windows
         found = [Encoded(paragraphs, windows.windows(paragraphs)) for paragraphs in windows.paragraphs(texts)]
         rows = [windows.input_ids(item.paragraphs[w.paragraph], w) for item in found for w in item.windows]
-        outputs = self._run_heads(rows, stages, asking)
+        outputs = self._remembered(rows, stages, asking, WindowMemo() if memo is None else memo)
         at = 0
         for item in found:
             end = at + len(item.windows)
             item.outputs = {stage: list(of_windows[at:end]) for stage, of_windows in outputs.items()}
             at = end
         return found
+
+    def _remembered(
+        self, rows: Sequence[Sequence[int]], stages: Sequence[Any], asking: Any, memo: WindowMemo
+    ) -> dict[Any, list[NDArray[np.float32]]]:
+        """Give what `_run_heads` does; a window that comes again, or of which the memo tells, is read once."""
+        keys = [np.asarray(row, dtype=np.int32).tobytes() for row in rows]
+        known = {key: memo.get(self, key) for key in dict.fromkeys(keys)}
+        new = [key for key, outputs in known.items() if any(stage not in outputs for stage in stages)]
+        places = {key: i for i, key in reversed(list(enumerate(keys)))}
+        found = self._run_heads([rows[places[key]] for key in new], stages, asking)
+        for i, key in enumerate(new):
+            known[key] = {stage: outputs[i] for stage, outputs in found.items()}
+            memo.put(self, key, known[key])
+        kept = [stage for stage in stages if stage in found]  # those whose head did not fail
+        return {stage: [known[key][stage] for key in keys] for stage in kept}
 
     def _run_heads(
         self, rows: Sequence[Sequence[int]], stages: Sequence[Any], asking: Any

@@ -48,9 +48,9 @@ def process(
     from clinnlp.engines.progress import progress_line
 
     settings.check(pipeline)  # before a line of progress is drawn
-    annotate = None
+    through = None
     if engine == "processes":
-        annotate = Processes(pipeline, settings.on_error, worker_count(pipeline, workers))
+        through = Processes(pipeline, settings.on_error, worker_count(pipeline, workers))
     with progress_line() if progress is True else nullcontext(progress or None) as tell:
         return run(
             pipeline,
@@ -61,5 +61,5 @@ def process(
             limit=limit,
             progress=tell,
             watch=watch,
-            annotate=annotate,
+            engine=through,
         )

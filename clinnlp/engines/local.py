@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from clinnlp.atomic import replace_file
+from clinnlp.encoders.shared import WindowMemo
 from clinnlp.engines import release
 from clinnlp.engines.identity import pipeline_identity
 from clinnlp.engines.journal import Journal
 from clinnlp.engines.report import IdCounter, RunReport
 from clinnlp.errors import ClinNLPError, FormatError, PipelineError
+from clinnlp.execution import annotate
 from clinnlp.formats.columns import Columns
 from clinnlp.formats.sources import Source, open_source
 from clinnlp.record import FIELDS, Failure, Record
@@ -24,7 +27,7 @@ from clinnlp.record import FIELDS, Failure, Record
 if TYPE_CHECKING:
     from clinnlp.pipeline import OnError, Pipeline
 
-__all__ = ["Annotate", "Batch", "Progress", "RunSettings", "Watch", "run"]
+__all__ = ["Batch", "Engine", "Progress", "RunSettings", "Watch", "annotated", "run"]
 
 Progress = Callable[[int, "int | None"], None]
 """Told the number of records done, and of all where that is known."""
@@ -41,6 +44,9 @@ class Batch:
     ----------
     part : int
         The part of the output that they are of.
+    group : int
+        Number of the group of batches that share what was found of repeated windows. A group ends with its part at the
+        latest, so that a run that goes on has the same groups, and with them the same scores to the last digit.
     first : int
         Place of the first of them in the input.
     records : list of Record
@@ -48,15 +54,18 @@ class Batch:
     """
 
     part: int
+    group: int
     first: int
     records: list[Record]
 
 
-Annotate = Callable[[Iterator[Batch]], Iterator[Batch]]
-"""Annotates batches, and gives them in their order; what an engine is."""
+Engine = Callable[[Iterator[Batch]], Iterator[Batch]]
+"""Annotates batches, and gives them in their order."""
 
 _BATCH_CHARACTERS = 2_000_000
 """A batch ends at so many characters, so that long notes do not fill the memory."""
+_GROUP = 4
+"""Batches of a group."""
 _FILES = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -128,7 +137,7 @@ def run(
     limit: int | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    annotate: Annotate | None = None,
+    engine: Engine | None = None,
 ) -> RunReport:
     """Run a pipeline over a corpus; see `Pipeline.process`.
 
@@ -146,8 +155,8 @@ def run(
     limit : int, optional
         At most so many records are read.
     progress, watch : callable, optional
-    annotate : callable, optional
-        The engine; by default this process.
+    engine : callable, optional
+        What annotates; by default this process.
 
     Raises
     ------
@@ -170,7 +179,7 @@ def run(
     opened = open_source(source, columns.text, columns.id, columns.images, limit=limit)
     with closing(IdCounter()) as ids:
         work = _Run(pipeline, settings, ids, opened.count() if progress else None, progress, watch)
-        through = annotate or _in_this_process(pipeline, settings.on_error)
+        through = engine or partial(annotated, pipeline, settings.on_error)
         if path is None:
             assert not isinstance(output, (str, os.PathLike))
             with settings.writer(output) as put:
@@ -186,17 +195,18 @@ def run(
     return work.report
 
 
-def _in_this_process(pipeline: Pipeline, on_error: OnError) -> Annotate:
-    def annotate(batches: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            size = max(len(batch.records), 1)
-            found = pipeline.pipe(batch.records, batch_size=size, on_error=on_error, first=batch.first)
-            yield Batch(batch.part, batch.first, list(found))
+def annotated(pipeline: Pipeline, on_error: OnError, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Annotate batches in this process."""
+    stages = list(pipeline.stages.values())
+    memo, group = WindowMemo(), -1
+    for batch in batches:
+        if batch.group != group:
+            memo, group = WindowMemo(), batch.group
+        found = annotate(stages, batch.records, on_error, batch.first, memo) if batch.records else []
+        yield replace(batch, records=found)
 
-    return annotate
 
-
-def _to_folder(work: _Run, source: Source, folder: Path, resume: bool, through: Annotate) -> None:
+def _to_folder(work: _Run, source: Source, folder: Path, resume: bool, through: Engine) -> None:
     settings, report = work.settings, work.report
     identity = {"input": source.identity(), "settings": asdict(settings), "pipeline": pipeline_identity(work.pipeline)}
     with Journal(folder, identity, f".{settings.format}", resume) as journal:
@@ -241,7 +251,7 @@ class _Run:
         self.pipeline, self.settings, self.ids = pipeline, settings, ids
         self.total, self.progress, self.watch = total, progress, watch
         self.report = RunReport()
-        self.read = 0
+        self.read = self._group = self._in_group = 0
 
     def batches(self, rows: Iterable[Record], part: int) -> Iterator[Batch]:
         """Give the records of a part in batches, and one without any at its end."""
@@ -260,8 +270,12 @@ class _Run:
         yield self._next(part, [])
 
     def _next(self, part: int, records: list[Record]) -> Batch:
+        batch = Batch(part, self._group, self.read, records)
         self.read += len(records)
-        return Batch(part, self.read - len(records), records)
+        self._in_group += 1
+        if not records or self._in_group == _GROUP:
+            self._group, self._in_group = self._group + 1, 0
+        return batch
 
     def write(self, batches: Iterable[Batch], put: _Put) -> dict[str, Any]:
         """Write annotated batches up to the end of their part; give what was counted."""

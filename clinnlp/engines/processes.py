@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from clinnlp._binding import record_name
-from clinnlp.engines.local import Batch
+from clinnlp.engines.local import Batch, annotated
 from clinnlp.errors import PipelineError, StageError
 from clinnlp.record import Failure, Record
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Processes", "worker_count"]
 
-# Batches that wait for each worker, so that none is idle while another one's long notes are awaited.
+# Groups of batches that wait for each worker, so that none is idle while another one's long notes are awaited.
 _AHEAD = 3
 _TRIES = 2
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -46,9 +48,9 @@ def worker_count(pipeline: Pipeline, workers: int | None = None) -> int:
 class Processes:
     """An engine of worker processes, each of which has the pipeline, its weights, and its share of the cores.
 
-    Batches come back in their order. Where a worker dies - of too little memory, or of a crash in native code - those
-    that were under way are run again, one after the other; the records of a batch on which it dies again are run one
-    by one, and a record on which it dies twice gets a failure in the place of annotations.
+    Batches come back in their order. Where a worker dies - of too little memory, or of a crash in native code - the
+    first batches that were under way are run again with nothing beside them; if it dies again, their records are run
+    one by one, and a record on which it dies twice gets a failure in the place of annotations.
 
     Processes are started anew (spawn), so a script that uses them needs its `if __name__ == "__main__":`.
 
@@ -80,59 +82,61 @@ class Processes:
         StageError
             As `Pipeline.pipe`; or if a worker dies on a record and `on_error` is `"raise"`, or cannot start.
         """
-        waiting: deque[tuple[Batch, Future[list[Record]] | None]] = deque()
+        waiting: deque[tuple[list[Batch], Future[list[Batch]]]] = deque()
         try:
-            for batch in batches:
-                waiting.append((batch, self._submit(batch)))
+            for _, group in groupby(batches, key=lambda batch: batch.group):
+                some = list(group)
+                waiting.append((some, self._submit(some)))
                 if len(waiting) > _AHEAD * self.workers:
-                    yield self._taken(waiting)
+                    yield from self._taken(waiting)
             while waiting:
-                yield self._taken(waiting)
+                yield from self._taken(waiting)
         finally:
             self._stop()
 
-    def _taken(self, waiting: deque[tuple[Batch, Future[list[Record]] | None]]) -> Batch:
-        """Give the first batch that waits, annotated."""
-        batch, future = waiting.popleft()
-        if future is None:
-            return batch
+    def _taken(self, waiting: deque[tuple[list[Batch], Future[list[Batch]]]]) -> list[Batch]:
+        """Give the first group that waits, annotated."""
+        group, future = waiting.popleft()
         try:
-            return Batch(batch.part, batch.first, future.result())
+            return future.result()
         except BrokenProcessPool:
             pass
-        # Whose fault it was is not known: this batch goes first and alone, and then the others go on as they did.
-        found = self._alone(batch.records, batch.first)
+        # Whose fault it was is not known: this group goes first and alone, and then the others go on as they did.
+        found = self._alone(group)
         again = [one for one, _ in waiting]
         waiting.clear()
         waiting.extend((one, self._submit(one)) for one in again)
-        return Batch(batch.part, batch.first, found)
+        return found
 
-    def _alone(self, records: list[Record], first: int) -> list[Record]:
-        """Annotate records while nothing else is under way, so that a death is theirs."""
-        for _ in range(_TRIES if len(records) == 1 else 1):
+    def _alone(self, group: list[Batch]) -> list[Batch]:
+        """Annotate batches while nothing else is under way, so that a death is theirs; then the parts of them."""
+        single = sum(len(batch.records) for batch in group) == 1
+        for _ in range(_TRIES if single else 1):
             self._stop()
-            future = self._submit(Batch(0, first, records))
-            assert future is not None
             try:
-                return future.result()
+                return self._submit(group).result()
             except BrokenProcessPool:
                 continue
-        if len(records) > 1:
-            return [one for i, record in enumerate(records) for one in self._alone([record], first + i)]
-        (record,) = records
+        if single:
+            return [replace(batch, records=[self._dead(one, batch.first) for one in batch.records]) for batch in group]
+        if len(group) > 1:
+            return [one for batch in group for one in self._alone([batch])]
+        (batch,) = group
+        ones = [replace(batch, first=batch.first + i, records=[record]) for i, record in enumerate(batch.records)]
+        return [replace(batch, records=[self._alone([one])[0].records[0] for one in ones])]
+
+    def _dead(self, record: Record, place: int) -> Record:
         told = "a worker process died on it twice: there is too little memory for it, or native code has crashed"
         if self.on_error == "raise":
-            raise StageError(f"{record_name(record.id, first)}: {told}")
+            raise StageError(f"{record_name(record.id, place)}: {told}")
         failure = Failure("engine", "WorkerDied", told)
-        return [Record(record.text, record.id, metadata=record.metadata, errors=[*record.errors, failure])]
+        return Record(record.text, record.id, metadata=record.metadata, errors=[*record.errors, failure])
 
-    def _submit(self, batch: Batch) -> Future[list[Record]] | None:
-        if not batch.records:
-            return None
+    def _submit(self, group: list[Batch]) -> Future[list[Batch]]:
         try:
-            return self._started().submit(_annotate, batch.records, batch.first, self.on_error)
+            return self._started().submit(_annotate, group, self.on_error)
         except BrokenProcessPool:  # one has died while others were waited for
-            broken: Future[list[Record]] = Future()
+            broken: Future[list[Batch]] = Future()
             broken.set_exception(BrokenProcessPool())
             return broken
 
@@ -173,10 +177,10 @@ def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _annotate(records: list[Record], first: int, on_error: OnError) -> list[Record]:
+def _annotate(group: list[Batch], on_error: OnError) -> list[Batch]:
     if isinstance(_PIPELINE, str):
         raise StageError(_PIPELINE)
-    return list(_PIPELINE.pipe(records, batch_size=len(records), on_error=on_error, first=first))
+    return list(annotated(_PIPELINE, on_error, group))
 
 
 def _visible(gpu: int) -> str:
