@@ -231,7 +231,8 @@ class Pipeline:
         Raises
         ------
         PipelineError
-            If a setting cannot be used, or the folder holds another run.
+            If a setting cannot be used, or the folder holds another run; or if the process was told to stop (SIGTERM):
+            the parts in hand are finished first, and the run goes on when it is given again.
         FormatError
             If the input cannot be read.
         StageError

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -215,19 +217,42 @@ def _to_folder(work: _Run, source: Source, folder: Path, resume: bool, through: 
                 f"{folder.name} holds a run, and nothing tells whether these records are its own:"
                 " give another folder, resume=False, or a file as input"
             )
-        batches = through(_to_do(work, iter(source), journal))
-        for batch in batches:
-            with replace_file(journal.path(batch.part)) as new, settings.writer(new) as put:
-                counts = work.write(chain([batch], batches), put)
-            journal.add(batch.part, batch.first, counts["records"], counts)
-            report.parts += 1
+        with _stop_signal() as stopped:
+            batches = through(_to_do(work, iter(source), journal, stopped))
+            for batch in batches:
+                with replace_file(journal.path(batch.part)) as new, settings.writer(new) as put:
+                    counts = work.write(chain([batch], batches), put)
+                journal.add(batch.part, batch.first, counts["records"], counts)
+                report.parts += 1
+        if work.stopped:
+            raise PipelineError(
+                f"the run was told to stop (SIGTERM), and {report.parts} parts of it are finished: give it again, and it"
+                " goes on"
+            )
         journal.end(report.parts, report.records)
 
 
-def _to_do(work: _Run, rows: Iterator[Record], journal: Journal) -> Iterator[Batch]:
-    """Give the batches of the parts that are not finished, and pass over the others."""
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Tell whether SIGTERM has come, while the block runs; in another thread than the main one it is not caught."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _to_do(work: _Run, rows: Iterator[Record], journal: Journal, stopped: Callable[[], bool]) -> Iterator[Batch]:
+    """Give the batches of the parts that are not finished, and pass over the others; stop between two parts."""
     part = 0
     while (ahead := next(rows, None)) is not None or part == 0:
+        if stopped():
+            work.stopped = True
+            return
         taken = islice(chain([] if ahead is None else [ahead], rows), work.settings.part_size)
         if (entry := journal.finished(part)) is not None:
             work.skip(taken, entry["counts"])
@@ -252,6 +277,7 @@ class _Run:
         self.total, self.progress, self.watch = total, progress, watch
         self.report = RunReport()
         self.read = self._group = self._in_group = 0
+        self.stopped = False
 
     def batches(self, rows: Iterable[Record], part: int) -> Iterator[Batch]:
         """Give the records of a part in batches, and one without any at its end."""

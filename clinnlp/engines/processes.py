@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -165,6 +166,8 @@ _PIPELINE: Any = None
 def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
     """Make this process a worker."""
     global _PIPELINE
+    for number in (signal.SIGTERM, signal.SIGINT):  # the process that started this one ends it, once a part is done
+        signal.signal(number, signal.SIG_IGN)
     place = places.get()
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     if gpus:

@@ -51,6 +51,32 @@ def test_a_killed_run_that_goes_on_gives_the_same_bytes_as_an_unbroken_one(tmp_p
     assert [row["row"] for row in rows(tmp_path / "out")] == list(range(25))
 
 
+@pytest.mark.parametrize("engine", [{}, {"engine": "processes", "workers": 1}])
+def test_a_run_that_is_told_to_stop_finishes_the_part_in_hand_and_goes_on_later(
+    tmp_path: Path, engine: dict[str, Any]
+) -> None:
+    source = put(tmp_path, NOTES * 4)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop(done: int, _: int | None) -> None:
+        if 8 <= done < 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(
+        PipelineError, match=r"told to stop \(SIGTERM\), and \d+ parts of it are finished: give it again"
+    ):
+        pipeline().process(source, tmp_path / "out", part_size=6, progress=stop, **engine)
+    assert signal.getsignal(signal.SIGTERM) is before
+    finished = sorted(path.name for path in (tmp_path / "out").glob("part-*"))
+    assert 2 <= len(finished) < 17
+    assert not list((tmp_path / "out").glob(".part-*"))
+    assert [row["row"] for row in rows(tmp_path / "out")] == list(range(6 * len(finished)))
+    report = pipeline().process(source, tmp_path / "out", part_size=6)
+    assert (report.records, report.resumed) == (100, len(finished))
+    pipeline().process(source, tmp_path / "whole", part_size=6)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
 def test_finished_parts_are_not_made_again(tmp_path: Path) -> None:
     source = put(tmp_path, [{"text": note, "id": str(i % 7)} for i, note in enumerate(NOTES)])
     out = tmp_path / "out"
