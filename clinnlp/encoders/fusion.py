@@ -69,8 +69,9 @@ class Fusion(nn.Module):
 
     Each modality m is brought to one width, h_m; u = sum of g_m h_m over those that are there; the labels are a linear
     layer on u, so that what each modality adds to a logit is known exactly. "late" fusion has g_m = 1; in "gated"
-    fusion g_m is between 0 and 2, a sigmoid of a score of h_m (Arevalo et al., 2017). While it is trained, modalities
-    are hidden by chance (Neverova et al., 2016).
+    fusion g_m is between 0 and 2, a sigmoid of a score of h_m (Arevalo et al., 2017). A modality that is alone goes
+    through a linear layer of its own first: what it means by itself is not what it adds to others. While the fusion is
+    trained, modalities are hidden by chance (Neverova et al., 2016), and each is also shown alone.
 
     Parameters
     ----------
@@ -88,11 +89,15 @@ class Fusion(nn.Module):
         self.norms = nn.ModuleList(Standard(n) for n in widths.values())
         self.dense = nn.ModuleList(nn.Linear(n, width) for n in widths.values())
         self.gates = nn.ModuleList(nn.Linear(width, 1) for _ in widths) if way == "gated" else None
+        self.lone = nn.ModuleList(_same(width) for _ in widths)
         self.dropout = nn.Dropout(0.1)
         self.classifier = nn.Linear(width, labels)
 
     def forward(self, present: torch.Tensor, **vectors: torch.Tensor) -> TokenClassifierOutput:
         """Give the logits, shape (records, labels).
+
+        While it is trained these are shape (records (1 + modalities), labels): of all records with modalities hidden by
+        chance, then of all with the first modality alone, and so on; a record that lacks that one keeps what it has.
 
         Parameters
         ----------
@@ -100,13 +105,15 @@ class Fusion(nn.Module):
         **vectors : Tensor of float, shape (records, width of the modality)
             By modality; those of records without it do not matter.
         """
+        states = self._states(vectors)
         if self.training:
-            present = _some_hidden(present)
-        return TokenClassifierOutput(logits=self.classifier(self.dropout(self._weighed(present, vectors).sum(dim=1))))
+            ways = [_some_hidden(present), *(_one_shown(present, at) for at in range(present.shape[1]))]
+            present, states = torch.cat(ways), states.repeat(len(ways), 1, 1)
+        return TokenClassifierOutput(logits=self.classifier(self.dropout(self._weighed(present, states).sum(dim=1))))
 
     def parts(self, present: torch.Tensor, **vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give the logits, and what each modality adds to them but the bias, shape (records, modalities, labels)."""
-        weighed = self._weighed(present, vectors)
+        weighed = self._weighed(present, self._states(vectors))
         return self.classifier(weighed.sum(dim=1)), nn.functional.linear(weighed, self.classifier.weight)
 
     def alone(self, modality: str, vectors: torch.Tensor) -> torch.Tensor:
@@ -122,22 +129,44 @@ class Fusion(nn.Module):
         """Give the layer that a temperature divides."""
         return self.classifier
 
-    def _weighed(self, present: torch.Tensor, vectors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def _states(self, vectors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Bring the vectors of all modalities to one width, shape (records, modalities, width)."""
         given = [vectors[name] for name in self.modalities]
         made = [dense(norm(one)) for dense, norm, one in zip(self.dense, self.norms, given, strict=True)]
-        states = torch.stack([nn.functional.gelu(one) for one in made], dim=1)
+        return torch.stack([nn.functional.gelu(one) for one in made], dim=1)
+
+    def _weighed(self, present: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Give what each modality adds to u, shape (records, modalities, width); 0 of those that are not there."""
         shares = present.to(states.dtype)
         if self.gates is not None:
             scores = torch.cat([gate(states[:, i]) for i, gate in enumerate(self.gates)], dim=1)
             shares = 2 * scores.sigmoid() * shares
+        is_alone = present & (present.sum(dim=1, keepdim=True) == 1)
+        alone = torch.stack([layer(states[:, i]) for i, layer in enumerate(self.lone)], dim=1)
+        states = torch.where(is_alone[..., None], alone, states * shares[..., None])
         # What is missing may be anything, also no number.
-        return torch.where(present[..., None], states * shares[..., None], torch.zeros((), dtype=states.dtype))
+        return torch.where(present[..., None], states, torch.zeros((), dtype=states.dtype))
 
 
 def _some_hidden(present: torch.Tensor) -> torch.Tensor:
     """Hide modalities by chance, and of no record all."""
     kept = present & (torch.rand(present.shape, device=present.device) >= _HIDDEN)
     return torch.where(kept.any(dim=1, keepdim=True), kept, present)
+
+
+def _same(width: int) -> nn.Linear:
+    """Make a layer that begins as the identity."""
+    layer = nn.Linear(width, width)
+    nn.init.eye_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _one_shown(present: torch.Tensor, at: int) -> torch.Tensor:
+    """Hide all modalities but one, of the records that have it."""
+    only = torch.zeros_like(present)
+    only[:, at] = present[:, at]
+    return torch.where(only.any(dim=1, keepdim=True), only, present)
 
 
 class FusionWithParts(nn.Module):

@@ -226,8 +226,8 @@ def _to_folder(work: _Run, source: Source, folder: Path, resume: bool, through: 
                 report.parts += 1
         if work.stopped:
             raise PipelineError(
-                f"the run was told to stop (SIGTERM), and {report.parts} parts of it are finished: give it again, and it"
-                " goes on"
+                f"the run was told to stop (SIGTERM), and {report.parts} parts of it are finished: it goes on when"
+                " it is given again"
             )
         journal.end(report.parts, report.records)
 

@@ -192,10 +192,16 @@ def _task(read: _Read, aims: torch.Tensor, kept: list[int], config: FitConfig) -
         examples=chosen,
         lengths=[_TOKENS] * len(chosen),
         collate=lambda rows, chance: {"parts": [read.part(rows, views, chance)], "labels": aims[rows]},
-        loss=lambda outputs, batch, _: loss(outputs[0], batch["labels"], None),
+        loss=lambda outputs, batch, _: _fused_loss(loss, outputs[0], batch["labels"]),
         head_rate=config.learning_rate if joint else rate,
         rates={"fusion": rate, "course": rate} if joint else {},
     )
+
+
+def _fused_loss(loss: ClassificationLoss, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Give the loss of what a fusion gives while it is trained: of the fused labels, and as much of those alone."""
+    fused, *alone = torch.split(logits, len(labels))
+    return loss(fused, labels, None) + torch.stack([loss(one, labels, None) for one in alone]).mean()
 
 
 def _judge(task: HeadTask, read: _Read, gold: list[list[str]], config: FitConfig) -> None:

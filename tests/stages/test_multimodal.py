@@ -167,7 +167,7 @@ def test_several_labels_a_record(base: Path) -> None:
         return found
 
     stage = MultimodalClassifier.from_base(base, ["said", "seen"], "kind", multi_label=True, image_size=16)
-    stage.fit(relabelled(1, 100))
+    stage.fit(relabelled(1, 160))
     assert stage.evaluate(relabelled(2, 40))["macro_f1"] > 0.9
 
 
@@ -339,9 +339,10 @@ def test_what_happened_and_when_is_read_in_order_of_time(base: Path, tmp_path: P
     assert stage.evaluate(course(2, 40))["accuracy"] > 0.9
     record = stage(course(3, 1)[0])
     assert [label.name for label in record.labels["risk.modalities"]] == ["course"]
-    (found,) = stage.explain(course(3, 1)[0], "gout")
-    assert [one.text for one in found.findings] in (["fever", "the cough"], ["the cough", "fever"])
-    assert max(found.findings, key=lambda one: abs(one.weight)).text == "fever"
+    ill = next(one for one in course(3, 10) if one.labels["risk"][0].name == "gout")
+    (found,) = stage.explain(ill, "gout")
+    assert [one.text for one in found.findings] == ["fever", "the cough"]
+    assert found.findings[0].weight > 0
     loaded = MultimodalClassifier.from_pretrained(stage.save(tmp_path / "risk"))
     assert (loaded.events, loaded.modalities) == ("past", ["text", "course"])
     again = loaded(course(3, 1)[0]).labels["risk"][0]
