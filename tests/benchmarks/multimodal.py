@@ -84,12 +84,12 @@ def covid(seed: int) -> list[Part]:
 
 
 def fitted(
-    train: Sequence[Record], name: str, images: bool, size: int, changes: dict[str, Any]
+    train: Sequence[Record], name: str, images: bool, size: int, changes: dict[str, Any], way: str = "late"
 ) -> MultimodalClassifier:
     """Fit a classifier on records with whatever they have."""
     labels = sorted({getattr(label, "name", label) for record in train for label in record.labels[name]})
     of_images: dict[str, Any] = {"image_size": size} if images else {}
-    stage = MultimodalClassifier.from_base("clinical-en", labels, name, images=images, **of_images)
+    stage = MultimodalClassifier.from_base("clinical-en", labels, name, images=images, fusion=way, **of_images)
     config = replace(stage.default_fit_config(), **changes) if changes else None
     stage.fit(train, config=config)
     return stage
@@ -102,7 +102,7 @@ def pooled(stages: Sequence[MultimodalClassifier], tests: Sequence[Sequence[Reco
     return score_labels(gold, np.concatenate([scores for _, scores in found]), stages[0].labels)
 
 
-def run(parts: list[Part], name: str, size: int, augment: Sequence[str], seed: int) -> dict[str, Scores]:
+def run(parts: list[Part], name: str, size: int, augment: Sequence[str], seed: int, way: str) -> dict[str, Scores]:
     """Fit the three classifiers on each part, and give what is found of all parts together."""
     common: dict[str, Any] = {"seed": seed}
     seen: dict[str, Any] = {**common, "augment": list(augment)}
@@ -110,7 +110,7 @@ def run(parts: list[Part], name: str, size: int, augment: Sequence[str], seed: i
     for train, _ in parts:
         text.append(fitted(without(train, "images"), name, False, size, common))
         image.append(fitted(without(train, "text"), name, True, size, seen))
-        both.append(fitted(train, name, True, size, seen))
+        both.append(fitted(train, name, True, size, seen, way))
     tests = [test for _, test in parts]
     return {
         "text alone": pooled(text, [without(test, "images") for test in tests]),
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--train", type=int, default=300, help="synthetic cases to learn from")
     parser.add_argument("--test", type=int, default=1000, help="synthetic cases to judge")
+    parser.add_argument("--fusion", choices=["late", "gated"], default="late")
     parser.add_argument("--size", type=int, default=48, help="of the pictures that are read")
     options = parser.parse_args()
     made: dict[str, Callable[[int], list[Part]]] = {
@@ -143,7 +144,7 @@ def main() -> None:
     )
     for seed in range(options.first, options.first + options.seeds):
         began = time.perf_counter()
-        found = run(made[options.corpus](seed), name, options.size, augment, seed)
+        found = run(made[options.corpus](seed), name, options.size, augment, seed, options.fusion)
         for what, scores in found.items():
             low, high = score_intervals(scores)[figure]
             more = paired_difference(found["fused"], scores, figure)
