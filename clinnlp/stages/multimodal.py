@@ -204,7 +204,7 @@ class MultimodalClassifier(LabellingStage):
 
     def alike(self) -> dict[str, Any]:
         """Give what the stages of an ensemble must have in common besides their labels."""
-        return {**super().alike(), "modalities": (self.modalities, self.metadata)}
+        return {**super().alike(), "modalities": (self.modalities, self.metadata, self.events)}
 
     @property
     def processor(self) -> Any:

@@ -181,6 +181,33 @@ def test_of_an_ensemble_probabilities_and_shares_are_the_mean(base: Path, fitted
         assert not np.allclose(one, two, atol=1e-3)
 
 
+def test_an_ensemble_explains_what_only_one_of_its_models_knows(base: Path) -> None:
+    def other_sex(record: Record) -> Record:
+        return Record(record.text, record.id, metadata={"sex": "X", "past": ["fever"] * 2}, labels=record.labels)
+
+    stages = []
+    for train in (cases(20, 1), [*map(other_sex, cases(20, 2)), *cases(20, 1)]):
+        stage = MultimodalClassifier.from_base(base, LABELS, "kind", images=False, metadata=["sex"], events="past")
+        stage.fit(train, config=FitConfig(epochs=1))
+        stages.append(stage)
+    record = other_sex(cases(1, 3)[0])
+    both, one, two = (each.explain(record, "both")[0] for each in (MultimodalClassifier.ensemble(stages), *stages))
+    assert sorted(found.modality for found in one.findings) == ["course", "course", "text"]
+    weights = [sum(found.weight for found in why.findings if found.modality == "course") for why in (both, one, two)]
+    assert weights[0] == pytest.approx((weights[1] + weights[2]) / 2)
+    (sex,) = (found.weight for found in two.findings if found.modality == "metadata")
+    assert [found.weight for found in both.findings if found.modality == "metadata"] == [pytest.approx(sex / 2)]
+    with pytest.raises(ConfigError, match="has not the same modalities"):
+        stages[1]._events = "before"
+        MultimodalClassifier.ensemble(stages)
+
+
+def test_a_number_beyond_all_measure_leaves_the_weights_numbers(fitted: MultimodalClassifier) -> None:
+    (found,) = fitted.explain(Record("no node", metadata={"age": 1e300, "sex": "F"}))
+    assert len(found.findings) == 3
+    assert all(np.isfinite(one.weight) for one in found.findings)
+
+
 def test_what_speaks_for_a_label_is_found_in_sentence_picture_and_variable(fitted: MultimodalClassifier) -> None:
     record = next(one for one in cases(20, 13) if one.labels["kind"][0].name == "both")
     text = "was felt.\n\n  the node is palpable"
