@@ -53,9 +53,7 @@ def class_activation(network: Any, pixels: torch.Tensor, label: int) -> tuple[ND
         logit = outputs.logits[0, label]
         gradients = torch.autograd.grad(logit, states, allow_unused=True) if states else ()
     found = [
-        _map(state[0], gradient[0])
-        for state, gradient in zip(states, gradients, strict=True)
-        if gradient is not None
+        _map(state[0], gradient[0]) for state, gradient in zip(states, gradients, strict=True) if gradient is not None
     ]
     maps = [one for one in found if one is not None]
     if not maps:
@@ -103,13 +101,13 @@ def to_original(
     columns = (c * (np.arange(width) + 0.5) + d) / read[1] * values.shape[1] - 0.5
     # Rows and columns are interpolated one after the other: the picture may have a hundred million pixels.
     over_rows, over_columns = _shares(rows, values.shape[0]), _shares(columns, values.shape[1])
-    made = over_rows @ values.astype(np.float32) @ over_columns.T
+    made: NDArray[np.float32] = over_rows @ values.astype(np.float32) @ over_columns.T
     return np.minimum(made, values.max(), out=made)  # which rounding may have gone beyond
 
 
 def _shares(places: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
     """Give the share of each cell in what is linearly between them at places, shape (places, cells); 0 outside."""
-    made = np.clip(1 - np.abs(np.clip(places, 0, cells - 1)[:, None] - np.arange(cells)), 0, 1)
+    made: NDArray[np.float64] = np.clip(1 - np.abs(np.clip(places, 0, cells - 1)[:, None] - np.arange(cells)), 0, 1)
     made[(places <= -0.5 - 1e-6) | (places >= cells - 0.5 + 1e-6)] = 0
     return made.astype(np.float32)
 

@@ -32,9 +32,9 @@ Measured: of the 5,232 chest X-rays of PneumoniaMNIST 28 pairs are the same and 
 pair in fewer than 61; different breast ultrasounds of BUSI differ in 120 or more, and nine of ten near-duplicates in 82
 or fewer, so that 110 is the better distance there.
 """
-# Pictures of little on an even ground have few bits, which differ in few whatever they show: below so many that either of
-# two has, the distance shrinks with them. Of different spots on black then 1 pair in 1,000 is taken for the same, and 982
-# without; the pairs of both corpora above stay as they are.
+# Pictures of little on an even ground have few bits, which differ in few whatever they show: below so many that either
+# of two has, the distance shrinks with them. Of 1,000 pairs of different spots on black 1 is then taken for the same,
+# and 982 without; the pairs of both corpora above stay as they are.
 _FULL = HASH_BITS // 4
 _BLOCK = 1024  # rows of the table of distances that are held at once
 
