@@ -158,6 +158,20 @@ def test_a_saved_head_is_fitted_again_on_what_it_had(base: Path, tmp_path: Path)
         assert stage.metadata == ["age"]
 
 
+def test_the_network_of_a_saved_head_stays_as_it_is_where_it_is_fitted_again(base: Path, tmp_path: Path) -> None:
+    new = MultimodalClassifier.from_base(base, LABELS, "kind", image_size=16, image_width=4)
+    new.fit(cases(20, 1), config=FitConfig(epochs=1))
+    stage = MultimodalClassifier.from_pretrained(new.save(tmp_path / "head"))
+    assert (new.fits_images, stage.fits_images) == (True, False)
+    before = {name: tensor.clone() for name, tensor in stage.head.images.state_dict().items()}
+    for _ in range(2):
+        stage.fit(cases(20, 1), config=FitConfig(epochs=1))
+        assert (stage.images, stage.fits_images) == (True, False)
+        assert stage.processor.size == {"height": 16, "width": 16}
+        for name, tensor in stage.head.images.state_dict().items():
+            assert (tensor == before[name]).all()
+
+
 def test_several_labels_a_record(base: Path) -> None:
     def relabelled(seed: int, count: int) -> list[Record]:
         names = {"neither": [], "text": ["said"], "image": ["seen"], "both": ["said", "seen"]}
@@ -197,8 +211,8 @@ def test_an_ensemble_explains_what_only_one_of_its_models_knows(base: Path) -> N
     assert weights[0] == pytest.approx((weights[1] + weights[2]) / 2)
     (sex,) = (found.weight for found in two.findings if found.modality == "metadata")
     assert [found.weight for found in both.findings if found.modality == "metadata"] == [pytest.approx(sex / 2)]
+    stages[1]._events = "before"
     with pytest.raises(ConfigError, match="has not the same modalities"):
-        stages[1]._events = "before"
         MultimodalClassifier.ensemble(stages)
 
 
@@ -309,6 +323,8 @@ def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: Multimodal
         ({"metadata": [3]}, "metadata is a list of keys"),
         ({"images": "folder"}, "images is an ImageClassifier, True or False"),
         ({"events": ""}, "events is the key of the metadata"),
+        ({"image_size": 7}, "image_size must be at least 8, not 7"),
+        ({"image_width": "8"}, "image_width must be a whole number, not '8'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(base: Path, options: dict[str, Any], message: str) -> None:
