@@ -176,8 +176,9 @@ class _Example:
         if settings.text == "deidentified":
             html.write(deidentified(self.record), path)
         else:
+            failed = {failure.stage for failure in self.record.errors}  # its labels may be gold that the input brought
             fusions = [one for one in nlp.stages.values() if isinstance(one, MultimodalClassifier)]
-            read = [one for one in fusions if self.record.labels.get(one.name)]  # not where the record failed
+            read = [one for one in fusions if one.name not in failed and self.record.labels.get(one.name)]
             html.write(self.record, path, explanations=[why for one in read for why in one.explain(self.record)])
 
 

@@ -12,14 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 from engines.registered import WordFinder, pipeline
 from tiny import tiny_base
 
-from clinnlp import Pipeline, Record, Stage, cli, corpora
+from clinnlp import Image, Pipeline, Record, Stage, cli, corpora
 from clinnlp.formats import jsonl
 from clinnlp.stage import register
+from clinnlp.stages import Deidentifier
 from clinnlp.training.scores import Scores
 
 
@@ -85,6 +87,25 @@ def test_process_writes_a_folder_and_shows_what_was_found(
     assert "1 parts, 1 of an earlier run" in out
     assert err == ""
     assert "cough" in page.read_text()
+
+
+def test_the_page_of_a_deidentified_note_has_nothing_of_the_raw_record(tmp_path: Path) -> None:
+    PIL.Image.new("L", (4, 4), 7).save(tmp_path / "Quarry.png")
+    record = Record(
+        "Seen by Dr. Zebulon Quarry on 3/4/2021, phone 555-123-4567.",
+        "Zebulon-7",
+        images=[Image(tmp_path / "Quarry.png", labels={"finding": ["benign"]})],
+        metadata={"name": "Zebulon Quarry"},
+    )
+    jsonl.write([record], tmp_path / "notes.jsonl")
+    nlp = Pipeline([Deidentifier()]).save(tmp_path / "deid")
+    given = ["process", tmp_path / "notes.jsonl", tmp_path / "out", "--pipeline", nlp, "--text", "deidentified"]
+    for _ in range(2):  # the second time the record is read again
+        assert run(*given, "--html", tmp_path / "note.html", "--quiet") == 0
+        page = (tmp_path / "note.html").read_text(encoding="utf-8")
+        assert "Seen by Dr." in page
+        for hidden in ("Zebulon", "Quarry", "555-123", "2021", "data:image", str(tmp_path)):
+            assert hidden not in page
 
 
 def test_process_prints_one_json_object(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import clinnlp
-from clinnlp import Pipeline, Record
+from clinnlp import Image, Label, Pipeline, Record
 from clinnlp.cli import main
+from clinnlp.formats import jsonl
 from clinnlp.shipped import shipped_pipeline
 from clinnlp.stages import MultimodalClassifier
 
@@ -86,6 +88,28 @@ def test_the_command_writes_a_page_with_note_picture_and_answer(tmp_path: Path) 
     assert source.count("data:image/png;base64,") == 2
     for wanted in ("Speaks for", "Speaks against", "What carried it", "no medical device", '<mark class="entity"'):
         assert wanted in source
+
+
+def test_a_page_of_a_case_whose_picture_is_missing_tells_so_and_the_run_goes_on(
+    tmp_path: Path, cases: dict[str, list[Record]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, whole = (bare(case) for case in cases["matching"][:2])
+    missing.images = [Image(tmp_path / "Zebulon Quarry.png", labels={"finding": ["benign"]})]
+    missing.labels = {"diagnosis": [Label("benign", 1.0)]}  # gold, which the stage that fails has not found
+    jsonl.write([missing, whole], tmp_path / "cases.jsonl")
+    given = ["process", str(tmp_path / "cases.jsonl"), str(tmp_path / "out"), "--pipeline", "multimodal-demo"]
+    for resumed in (0, 1):
+        page = tmp_path / f"{resumed}.html"
+        with pytest.raises(SystemExit) as ended:
+            main([*given, "--html", str(page), "--quiet", "--json"])
+        assert ended.value.code in (0, None)
+        report = json.loads(capsys.readouterr().out)
+        assert (report["records"], report["errors"], report["resumed"]) == (2, 1, resumed)
+        assert report["failures"] == {"diagnosis: ImageError": 1, "finding: ImageError": 1}
+        source = page.read_text(encoding="utf-8")
+        assert "cannot be shown" in source
+        assert "Speaks for" not in source
+        assert "Quarry" not in source
 
 
 @pytest.mark.parametrize("name", ["multimodal-demo", "breast-ultrasound"])

@@ -53,15 +53,14 @@ def class_activation(network: Any, pixels: torch.Tensor, label: int) -> tuple[ND
         logit = outputs.logits[0, label]
         gradients = torch.autograd.grad(logit, states, allow_unused=True) if states else ()
     found = [
-        _map(state[0], gradient[0])
-        for state, gradient in zip(states, gradients, strict=True)
-        if gradient is not None and bool(gradient.any())
+        _map(state[0], gradient[0]) for state, gradient in zip(states, gradients, strict=True) if gradient is not None
     ]
     maps = [one for one in found if one is not None]
     if not maps:
         raise CheckpointError(f"{type(network).__name__} gives no feature maps: no heat map can be made of it")
     large = [one for one in maps if min(one.shape) >= _LEAST_SIDE and bool(one.any())]
-    chosen = (large[-1] if large else max(maps, key=lambda one: one.numel())).detach().float().cpu().numpy()
+    best = large[-1] if large else max(maps, key=lambda one: (bool(one.any()), one.numel()))
+    chosen = best.detach().float().cpu().numpy()
     peak = float(chosen.max())
     return np.asarray(chosen / peak if peak > 0 else np.zeros_like(chosen), dtype=np.float32), float(logit.detach())
 
@@ -97,15 +96,20 @@ def to_original(
     ndarray of float32, shape (height, width)
         0 where the network did not look.
     """
-    from scipy.ndimage import map_coordinates
-
     (a, b), (c, d) = _placed(processor, height, width, read)
     rows = (a * (np.arange(height) + 0.5) + b) / read[0] * values.shape[0] - 0.5
     columns = (c * (np.arange(width) + 0.5) + d) / read[1] * values.shape[1] - 0.5
-    grid = np.meshgrid(rows, columns, indexing="ij")
-    inside = [(one > -0.5 - 1e-6) & (one < n - 0.5 + 1e-6) for one, n in zip(grid, values.shape, strict=True)]
-    made = map_coordinates(values, grid, order=1, mode="nearest")
-    return np.where(inside[0] & inside[1], made, 0).astype(np.float32)
+    # Rows and columns are interpolated one after the other: the picture may have a hundred million pixels.
+    over_rows, over_columns = _shares(rows, values.shape[0]), _shares(columns, values.shape[1])
+    made: NDArray[np.float32] = over_rows @ values.astype(np.float32) @ over_columns.T
+    return np.minimum(made, values.max(), out=made)  # which rounding may have gone beyond
+
+
+def _shares(places: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
+    """Give the share of each cell in what is linearly between them at places, shape (places, cells); 0 outside."""
+    made: NDArray[np.float64] = np.clip(1 - np.abs(np.clip(places, 0, cells - 1)[:, None] - np.arange(cells)), 0, 1)
+    made[(places <= -0.5 - 1e-6) | (places >= cells - 0.5 + 1e-6)] = 0
+    return made.astype(np.float32)
 
 
 def _placed(processor: Any, height: int, width: int, read: tuple[int, int]) -> list[tuple[float, float]]:
@@ -116,7 +120,8 @@ def _placed(processor: Any, height: int, width: int, read: tuple[int, int]) -> l
     made = []
     for axis, size in enumerate((height, width)):
         ramp = np.linspace(0, _PROBE, size, dtype=np.float64) if size > 1 else np.array([_PROBE / 2])
-        grey = np.rint(np.broadcast_to(ramp[:, None] if axis == 0 else ramp[None], (height, width))).astype(np.uint8)
+        steps = np.rint(ramp).astype(np.uint8)
+        grey = np.broadcast_to(steps[:, None] if axis == 0 else steps[None], (height, width))
         inside = np.full_like(grey, 255)
         shown = resize(processor, np.stack([grey, inside, inside], axis=-1)).astype(np.float64)
         values, there = shown[0].mean(axis=1 - axis), shown[1].min(axis=1 - axis) >= 254

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batches",
+    "check_sizes",
     "load_image_processor",
     "load_image_processor_dict",
     "model_inputs",
@@ -29,6 +30,30 @@ __all__ = [
 ]
 
 _STAGES = 4
+_LEAST = {"image_size": 8}  # of all other sizes 1
+
+
+def check_sizes(where: str, **given: Any) -> None:
+    """Refuse sizes of a network of pictures or of its batches that are no whole numbers, or too small.
+
+    Parameters
+    ----------
+    where : str
+        Whose they are, for the message.
+    **given : int or None
+        By name; None is not looked at.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name, size in given.items():
+        if size is None:
+            continue
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise ConfigError(f"{where}: {name} must be a whole number, not {size!r}")
+        if size < (least := _LEAST.get(name, 1)):
+            raise ConfigError(f"{where}: {name} must be at least {least}, not {size}")
 
 
 def small_network(image_size: int, width: int = 32) -> PretrainedConfig:
@@ -42,18 +67,9 @@ def small_network(image_size: int, width: int = 32) -> PretrainedConfig:
         Height and width of its input in pixels, at least 8.
     width : int
         Channels of the first stage; each further one has twice as many.
-
-    Raises
-    ------
-    ConfigError
-        If the size is smaller, or the width is not above 0.
     """
     from transformers import ResNetConfig
 
-    if image_size < 8:
-        raise ConfigError(f"image_size must be at least 8, not {image_size}")
-    if width < 1:
-        raise ConfigError(f"width must be at least 1, not {width}")
     # The stem quarters the side and each stage after the first halves it: two pixels are left, or more.
     side, stages = -(-image_size // 4), 1
     while side > 2 and stages < _STAGES:

@@ -22,6 +22,8 @@ __all__ = ["Variable", "encode_variables", "learn_variables", "variables_from"]
 _VALUES = "values."
 # More categories than this, each for fewer than so many records, name the records and do not describe them.
 _MANY, _FEW = 20, 3
+# So many deviations from the mean a number is cut off, which would else be none in single precision.
+_FAR = 1e6
 
 
 @dataclass
@@ -62,7 +64,9 @@ class Variable:
             found = {str(item) for item in items}
             return [float(category in found) for category in self.categories]
         numbers = [number for number in map(_number, items) if number is not None]
-        return [(numbers[-1] - self.mean) / self.deviation, 1.0] if numbers else [0.0, 0.0]
+        if not numbers:
+            return [0.0, 0.0]
+        return [min(max((numbers[-1] - self.mean) / self.deviation, -_FAR), _FAR), 1.0]
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -92,7 +96,8 @@ def _learn(name: str, records: Sequence[Record], stage: str) -> Variable:
     numbers = [_number(item) for item in found]
     if all(number is not None for number in numbers):
         values = np.array(numbers, dtype=np.float64)
-        return Variable(name, float(values.mean()), float(values.std()) or 1.0)
+        # The deviation of equal numbers may be a rounding error, by which nothing can be divided.
+        return Variable(name, float(values.mean()), float(values.std()) if np.ptp(values) else 1.0)
     counts = Counter(str(item) for item in found)
     if len(counts) > _MANY and len(found) < _FEW * len(counts):
         raise TrainingError(
@@ -136,6 +141,6 @@ def _number(item: Any) -> float | None:
         return None
     try:
         number = float(item)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

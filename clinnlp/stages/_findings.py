@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -55,9 +56,7 @@ def _explain(stage: MultimodalClassifier, record: Record, label: str | None) -> 
     if not scores.any():
         return FusedExplanation(record.id, label or "", 0.0, method=_METHOD)
     output = int(scores[0].argmax()) if label is None else stage.labels.index(label)
-    found = [_findings(member, record, output) for member in members]
-    weights = np.mean([[one.weight for one in of_member] for of_member in found], axis=0)
-    findings = [replace(one, weight=float(weight)) for one, weight in zip(found[0], weights, strict=True)]
+    findings = _mean([_findings(member, record, output) for member in members])
     carried = [Label(name, float(share)) for name, share in zip(stage.modalities, shares[0], strict=True) if share > 0]
     return FusedExplanation(
         record.id,
@@ -68,6 +67,20 @@ def _explain(stage: MultimodalClassifier, record: Record, label: str | None) -> 
         list(_heat_maps(stage, record, output, float(scores[0][output]))),
         _METHOD,
     )
+
+
+def _mean(found: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """Give the findings of several stages with their mean weights; what one of them does not know weighs 0 in it."""
+    made: dict[tuple[str, str, int], Finding] = {}
+    for of_member in found:
+        numbers: Counter[tuple[str, str]] = Counter()
+        for one in of_member:
+            kind = (one.modality, one.name)
+            before = made.get(key := (*kind, numbers[kind]))
+            numbers[kind] += 1
+            weight = one.weight / len(found)
+            made[key] = replace(one, weight=weight if before is None else before.weight + weight)
+    return list(made.values())
 
 
 def _findings(stage: MultimodalClassifier, record: Record, output: int) -> list[Finding]:
@@ -182,10 +195,9 @@ def _variables(stage: MultimodalClassifier, record: Record) -> list[_Thing]:
     row = encode_variables(variables, [record])[0][0]
     made, at = [], 0
     for variable in variables:
-        own = np.zeros_like(row)
-        own[at : at + variable.width] = row[at : at + variable.width]
+        own, rest, places = np.zeros_like(row), row.copy(), slice(at, at + variable.width)
+        own[places], rest[places] = row[places], 0
         at += variable.width
-        rest = row - own
         if own.any():
             finding = Finding("metadata", 0.0, name=variable.name, text=", ".join(map(str, variable.read(record))))
             made.append(_Thing(finding, rest if rest.any() else None, own))

@@ -23,6 +23,7 @@ from clinnlp.encoders.heads import (
 )
 from clinnlp.encoders.images import (
     batches,
+    check_sizes,
     load_image_processor,
     model_inputs,
     new_image_processor,
@@ -86,7 +87,7 @@ class ImageClassifier(LearningStage):
     Raises
     ------
     ConfigError
-        If there is neither a checkpoint nor labels, or an image size or width beside a checkpoint.
+        If there is neither a checkpoint nor labels, a size or width beside a checkpoint, or one that cannot be.
     """
 
     kind: ClassVar[str] = "images"
@@ -110,8 +111,7 @@ class ImageClassifier(LearningStage):
             raise ConfigError(f"stage {self.name!r}: give labels for a new network, or the checkpoint of one")
         if checkpoint is not None and (image_size is not None or width is not None):
             raise ConfigError(f"stage {self.name!r}: a checkpoint has its own image_size and width: leave them out")
-        if batch_size < 1:
-            raise ConfigError(f"stage {self.name!r}: batch_size must be at least 1, not {batch_size}")
+        check_sizes(f"stage {self.name!r}", batch_size=batch_size, image_size=image_size, width=width)
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.image_size = 28 if image_size is None else image_size
         self.width = 32 if width is None else width

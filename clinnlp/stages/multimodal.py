@@ -11,7 +11,7 @@ import numpy as np
 
 from clinnlp.encoders.encoder import TextEncoder
 from clinnlp.encoders.heads import probabilities, rank
-from clinnlp.encoders.images import load_image_processor_dict, read_images
+from clinnlp.encoders.images import check_sizes, load_image_processor_dict, read_images
 from clinnlp.encoders.variables import encode_variables, variables_from
 from clinnlp.errors import ConfigError
 from clinnlp.record import Record
@@ -52,7 +52,7 @@ class MultimodalClassifier(LabellingStage):
     error.
 
     It is fitted on the labels under its name in `record.labels`. The text encoder stays as it is, and so does the
-    network of an image classifier that was given; one that is new is fitted with the fusion.
+    network of an image classifier that was given, or of a saved head; one that is new is fitted with the fusion.
 
     Parameters
     ----------
@@ -141,8 +141,9 @@ class MultimodalClassifier(LabellingStage):
             raise ConfigError(f"stage {self.name!r}: images is an ImageClassifier, True or False")
         if events is not None and not (isinstance(events, str) and events):
             raise ConfigError(f"stage {self.name!r}: events is the key of the metadata that holds them")
+        check_sizes(f"stage {self.name!r}", image_size=image_size, image_width=image_width)
         self.image_size, self.image_width = image_size, image_width
-        self._events = events
+        self._events, self._kept = events, False
         self._images, self._metadata, self._way = images, list(dict.fromkeys(metadata)), fusion
         self._plan: dict[str, Any] | None = None
         self._processor: Any = None
@@ -156,7 +157,7 @@ class MultimodalClassifier(LabellingStage):
     def fits_images(self) -> bool:
         """Whether a fit has a network of images to learn, which is new."""
         given = self.images
-        return given.is_random if isinstance(given, ImageClassifier) else given
+        return given.is_random if isinstance(given, ImageClassifier) else given and self._is_new and not self._kept
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -196,6 +197,7 @@ class MultimodalClassifier(LabellingStage):
         """Make the head anew for what it shall fuse, with the weights of an image network."""
         if not self._is_new:  # a head that was read is made anew of what it had
             self._images, self._metadata, self._events = self.images, self.metadata, self.events
+            self._kept = self.plan["images"] is not None
         self._plan, self._head, self._processor = dict(plan), None, None
         self._is_new = self.head_changed = True
         head = self.head
@@ -204,7 +206,7 @@ class MultimodalClassifier(LabellingStage):
 
     def alike(self) -> dict[str, Any]:
         """Give what the stages of an ensemble must have in common besides their labels."""
-        return {**super().alike(), "modalities": (self.modalities, self.metadata)}
+        return {**super().alike(), "modalities": (self.modalities, self.metadata, self.events)}
 
     @property
     def processor(self) -> Any:

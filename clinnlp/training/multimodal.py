@@ -86,6 +86,8 @@ def _image_network(
     given = stage.images
     if given is False:
         return None, None
+    if given is True and not stage.fits_images:  # the network of a head that was read
+        return copy.deepcopy(stage.head.images), stage.plan["images"]
     if stage.fits_images and not any(record.images for record in records):
         notes.append("no training record has an image: the fusion reads none")
         return None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import ResNetConfig, ResNetForImageClassification, ViTConfig, ViTForImageClassification
 from transformers import ViTImageProcessorPil as Processor
+from transformers.modeling_outputs import ImageClassifierOutput
 
 from clinnlp import FitConfig, Image, Pipeline, Record
 from clinnlp.encoders.heat_maps import class_activation, to_original
 from clinnlp.encoders.images import resize
-from clinnlp.errors import ConfigError
+from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.stages import ImageClassifier, ImageCleaner
 
 
@@ -112,6 +114,34 @@ def test_maps_of_networks_of_both_kinds(kind: str) -> None:
     assert min(values.shape) >= 7
     assert values.max() == pytest.approx(1.0)
     assert np.isfinite(logit)
+
+
+def test_of_a_logit_that_no_place_moves_the_map_is_empty_and_without_feature_maps_there_is_none() -> None:
+    network = ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1])).eval()
+    with torch.no_grad():
+        network.classifier[1].weight.zero_()  # as where a fusion cuts off a picture that is unlike all it learned from
+    values, _ = class_activation(network, torch.randn(1, 3, 64, 64), 1)
+    assert min(values.shape) >= 7
+    assert not values.any()
+
+    def bare(pixel_values: torch.Tensor, output_hidden_states: bool) -> ImageClassifierOutput:
+        return ImageClassifierOutput(logits=network(pixel_values=pixel_values).logits)
+
+    with pytest.raises(CheckpointError, match="gives no feature maps"):
+        class_activation(bare, torch.randn(1, 3, 64, 64), 1)
+
+
+def test_the_map_of_a_large_picture_is_made_in_little_memory() -> None:
+    values = np.eye(8, dtype=np.float32)
+    processor = Processor(size={"height": 32, "width": 32})
+    tracemalloc.start()
+    try:
+        made = to_original(values, processor, 1500, 2000, (32, 32))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert made.max() <= 1
+    assert peak < 4 * made.nbytes  # a grid of coordinates alone would be four times the map
 
 
 PROCESSORS = {

@@ -42,6 +42,20 @@ def test_a_constant_number_has_no_deviation_to_divide_by() -> None:
     assert np.isfinite(encode_variables([age], records({"age": 7}))[0]).all()
 
 
+def test_equal_numbers_have_no_deviation_that_is_a_rounding_error() -> None:
+    some = records(*({"dose": 0.1} for _ in range(3)))
+    (dose,) = learn_variables(["dose"], some, "s")
+    assert dose.deviation == 1
+    assert encode_variables([dose], some)[0][:, 0] == pytest.approx([0, 0, 0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_too_large_for_single_precision_are_cut_off_or_none_at_all() -> None:
+    (age,) = learn_variables(["age"], records({"age": 40}, {"age": 60}), "s")
+    found, _ = encode_variables([age], records({"age": 1e300}, {"age": -1e300}, {"age": 10**400}))
+    assert found.tolist() == [[1e6, 1], [-1e6, 1], [0, 0]]
+
+
 def test_the_last_measured_value_of_a_name_is_a_variable() -> None:
     text = "Hb 9, then Hb 11."
     values = [

@@ -4,7 +4,7 @@ import json
 import pickle
 import random
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -224,6 +224,22 @@ def test_the_small_network_is_as_wide_as_it_is_asked_to_be(tmp_path: Path) -> No
     assert ImageClassifier.from_pretrained(stage.save(tmp_path / "narrow")).model.config.hidden_sizes == [4, 8, 16, 32]
     with pytest.raises(ConfigError, match="width must be at least 1, not 0"):
         _ = ImageClassifier.from_base(labels=LABELS, width=0).model
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"width": 0}, "width must be at least 1, not 0"),
+        ({"width": True}, "width must be a whole number, not True"),
+        ({"width": 1.5}, "width must be a whole number, not 1.5"),
+        ({"image_size": 7}, "image_size must be at least 8, not 7"),
+        ({"image_size": "16"}, "image_size must be a whole number, not '16'"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, not 2.5"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_before_anything_is_made(size: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"stage 'images': {message}"):
+        ImageClassifier.from_base(labels=LABELS, **size)
 
 
 def test_construction_reads_nothing(tmp_path: Path) -> None:

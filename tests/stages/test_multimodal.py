@@ -158,6 +158,20 @@ def test_a_saved_head_is_fitted_again_on_what_it_had(base: Path, tmp_path: Path)
         assert stage.metadata == ["age"]
 
 
+def test_the_network_of_a_saved_head_stays_as_it_is_where_it_is_fitted_again(base: Path, tmp_path: Path) -> None:
+    new = MultimodalClassifier.from_base(base, LABELS, "kind", image_size=16, image_width=4)
+    new.fit(cases(20, 1), config=FitConfig(epochs=1))
+    stage = MultimodalClassifier.from_pretrained(new.save(tmp_path / "head"))
+    assert (new.fits_images, stage.fits_images) == (True, False)
+    before = {name: tensor.clone() for name, tensor in stage.head.images.state_dict().items()}
+    for _ in range(2):
+        stage.fit(cases(20, 1), config=FitConfig(epochs=1))
+        assert (stage.images, stage.fits_images) == (True, False)
+        assert stage.processor.size == {"height": 16, "width": 16}
+        for name, tensor in stage.head.images.state_dict().items():
+            assert (tensor == before[name]).all()
+
+
 def test_several_labels_a_record(base: Path) -> None:
     def relabelled(seed: int, count: int) -> list[Record]:
         names = {"neither": [], "text": ["said"], "image": ["seen"], "both": ["said", "seen"]}
@@ -179,6 +193,33 @@ def test_of_an_ensemble_probabilities_and_shares_are_the_mean(base: Path, fitted
     for found, one, two in zip(both.predict(records), fitted.predict(records), other.predict(records), strict=True):
         assert np.allclose(found, (one + two) / 2, atol=1e-6)
         assert not np.allclose(one, two, atol=1e-3)
+
+
+def test_an_ensemble_explains_what_only_one_of_its_models_knows(base: Path) -> None:
+    def other_sex(record: Record) -> Record:
+        return Record(record.text, record.id, metadata={"sex": "X", "past": ["fever"] * 2}, labels=record.labels)
+
+    stages = []
+    for train in (cases(20, 1), [*map(other_sex, cases(20, 2)), *cases(20, 1)]):
+        stage = MultimodalClassifier.from_base(base, LABELS, "kind", images=False, metadata=["sex"], events="past")
+        stage.fit(train, config=FitConfig(epochs=1))
+        stages.append(stage)
+    record = other_sex(cases(1, 3)[0])
+    both, one, two = (each.explain(record, "both")[0] for each in (MultimodalClassifier.ensemble(stages), *stages))
+    assert sorted(found.modality for found in one.findings) == ["course", "course", "text"]
+    weights = [sum(found.weight for found in why.findings if found.modality == "course") for why in (both, one, two)]
+    assert weights[0] == pytest.approx((weights[1] + weights[2]) / 2)
+    (sex,) = (found.weight for found in two.findings if found.modality == "metadata")
+    assert [found.weight for found in both.findings if found.modality == "metadata"] == [pytest.approx(sex / 2)]
+    stages[1]._events = "before"
+    with pytest.raises(ConfigError, match="has not the same modalities"):
+        MultimodalClassifier.ensemble(stages)
+
+
+def test_a_number_beyond_all_measure_leaves_the_weights_numbers(fitted: MultimodalClassifier) -> None:
+    (found,) = fitted.explain(Record("no node", metadata={"age": 1e300, "sex": "F"}))
+    assert len(found.findings) == 3
+    assert all(np.isfinite(one.weight) for one in found.findings)
 
 
 def test_what_speaks_for_a_label_is_found_in_sentence_picture_and_variable(fitted: MultimodalClassifier) -> None:
@@ -282,6 +323,8 @@ def test_an_image_that_cannot_be_decoded_is_its_records_error(fitted: Multimodal
         ({"metadata": [3]}, "metadata is a list of keys"),
         ({"images": "folder"}, "images is an ImageClassifier, True or False"),
         ({"events": ""}, "events is the key of the metadata"),
+        ({"image_size": 7}, "image_size must be at least 8, not 7"),
+        ({"image_width": "8"}, "image_width must be a whole number, not '8'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(base: Path, options: dict[str, Any], message: str) -> None:

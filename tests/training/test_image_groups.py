@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+import clinnlp.training.image_groups
 from clinnlp import FitConfig, Image, Record
 from clinnlp.errors import TrainingError
 from clinnlp.stages import ImageClassifier
@@ -113,6 +114,42 @@ def test_more_pictures_than_a_block_are_all_compared() -> None:
     numbers = image_groups([Record(images=[one]) for one in [*shown, shown[0], shown[1_500]]])
     assert numbers == [*range(2_100), 0, 1_500]
     assert time.process_time() - started < 20  # 1 on a quiet machine
+
+
+def spot(row: int, column: int, side: int = 7) -> Image:
+    """A bright spot on black, as masks, drawings and thin objects are: few parts are brighter than their neighbours."""
+    made = np.zeros((64, 64), dtype=np.uint8)
+    made[row : row + side, column : column + side] = 200
+    return Image(array=made)
+
+
+def test_spots_on_an_even_ground_are_told_apart_by_what_they_show() -> None:
+    records = [Record(images=[spot(row, column)]) for row in (4, 24, 44) for column in (4, 24, 44)]
+    again = Record(images=[Image(encoded(PIL.Image.fromarray(spot(24, 44).pixels()), "JPEG", quality=80))])
+    assert image_groups([*records, again]) == [*range(9), 5]
+    assert shared_pictures(records[::2], records[1::2]) == []
+    assert shared_pictures(records, [records[0], again]) == [(0, 0), (5, 1)]
+
+
+def test_pictures_that_show_nothing_are_like_no_other() -> None:
+    blank = [Record(images=[Image(array=np.full((20, 20), shade, dtype=np.uint8))]) for shade in (0, 0, 255)]
+    seen = Record(images=[Image(array=np.asarray(scene(1))), *blank[0].images])
+    assert image_groups([*blank, seen, seen]) == [0, 1, 2, 3, 3]
+    assert shared_pictures([*blank, seen], [blank[0], seen]) == [(3, 1)]
+
+
+def test_many_pictures_that_are_the_same_cost_no_comparison_of_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    near = clinnlp.training.image_groups._near
+
+    def counted(hashes: np.ndarray, others: np.ndarray, distance: int) -> object:
+        compared.append((len(hashes), len(others)))
+        return near(hashes, others, distance)
+
+    monkeypatch.setattr("clinnlp.training.image_groups._near", counted)
+    one, two = (Record(images=[Image(array=np.asarray(scene(seed, 32)))]) for seed in (1, 2))
+    assert image_groups([one, two] * 300) == [0, 1] * 300
+    assert compared == [(2, 2)]
 
 
 def test_a_picture_that_cannot_be_decoded_names_its_record_and_no_path(tmp_path: Path) -> None:
