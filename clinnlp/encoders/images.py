@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinnlp.encoders.loading import quiet
+from clinnlp.encoders.heads import head_settings
+from clinnlp.encoders.loading import load_config, load_model, load_onto_base, quiet
 from clinnlp.errors import CheckpointError, ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batches",
     "check_sizes",
+    "image_classifier",
     "load_image_processor",
     "load_image_processor_dict",
     "model_inputs",
@@ -76,6 +78,45 @@ def small_network(image_size: int, width: int = 32) -> PretrainedConfig:
         side, stages = -(-side // 2), stages + 1
     widths = [width * 2**i for i in range(stages)]
     return ResNetConfig(embedding_size=width, hidden_sizes=widths, depths=[2] * stages, layer_type="basic")
+
+
+def image_classifier(checkpoint: str | None, labels: Sequence[str], is_new: bool, image_size: int, width: int) -> Any:
+    """Read an image classifier, put a new head on one, or make a small network.
+
+    Parameters
+    ----------
+    checkpoint : str or None
+        None for a small network with random weights.
+    labels : sequence of str
+        Of the head.
+    is_new : bool
+        Whether the head is new.
+    image_size, width : int
+        Of the small network.
+
+    Returns
+    -------
+    PreTrainedModel
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read.
+    """
+    from transformers import AutoModelForImageClassification
+
+    settings = head_settings(list(labels), multi_label=False)
+    model: Any
+    if checkpoint is None:
+        config = small_network(image_size, width)
+        config.update(settings)
+        model = AutoModelForImageClassification.from_config(config).eval()
+    elif is_new:
+        model = load_onto_base(AutoModelForImageClassification, checkpoint, load_config(checkpoint, **settings))
+    else:
+        model = load_model(AutoModelForImageClassification, checkpoint)
+    model.config.problem_type = settings["problem_type"]
+    return model
 
 
 def new_image_processor(image_size: int) -> Any:

@@ -15,7 +15,6 @@ from clinnlp.encoders.encoder import enough_memory
 from clinnlp.encoders.heads import (
     LABEL_SET,
     check_labels,
-    head_settings,
     label_set_name,
     probabilities,
     rank,
@@ -24,13 +23,13 @@ from clinnlp.encoders.heads import (
 from clinnlp.encoders.images import (
     batches,
     check_sizes,
+    image_classifier,
     load_image_processor,
     model_inputs,
     new_image_processor,
     read_images,
-    small_network,
 )
-from clinnlp.encoders.loading import load_config, load_model, load_onto_base, pick_device
+from clinnlp.encoders.loading import load_config, pick_device
 from clinnlp.encoders.views import check_views, views_of
 from clinnlp.errors import CheckpointError, ConfigError
 from clinnlp.image import Image
@@ -212,26 +211,11 @@ class ImageClassifier(LearningStage):
             import torch
 
             with torch.inference_mode(False):  # else its weights could never be trained
-                self._model = self._load_model()
+                made = image_classifier(
+                    self.checkpoint, self.labels, self._new_labels is not None, self.image_size, self.width
+                )
+                self._model = made.to(pick_device(self.device))
         return self._model
-
-    def _load_model(self) -> Any:
-        """Read or make the network."""
-        from transformers import AutoModelForImageClassification
-
-        settings = head_settings(self.labels, multi_label=False)
-        model: Any
-        if self.checkpoint is None:
-            config = small_network(self.image_size, self.width)
-            config.update(settings)
-            model = AutoModelForImageClassification.from_config(config).eval()
-        elif self._new_labels is None:
-            model = load_model(AutoModelForImageClassification, self.checkpoint)
-        else:
-            config = load_config(self.checkpoint, **settings)
-            model = load_onto_base(AutoModelForImageClassification, self.checkpoint, config)
-        model.config.problem_type = settings["problem_type"]
-        return model.to(pick_device(self.device))
 
     @property
     def is_random(self) -> bool:
