@@ -72,7 +72,9 @@ def covid(seed: int) -> list[Part]:
             name = "COVID-19" if record.labels["finding"][0].name == "COVID-19" else "other"
             text = _NAMED.sub(" ", record.text)
             pictures = [Image(image.path) for image in record.images]
-            records.append(Record(text, record.id, pictures, metadata=record.metadata, labels={"finding": [name]}))
+            records.append(
+                Record(text, record.id, images=pictures, metadata=record.metadata, labels={"finding": [name]})
+            )
     dealt = folds(records, 5, by="patient", groups=image_groups(records), name="finding", seed=seed)
     return [
         (
