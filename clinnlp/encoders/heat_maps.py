@@ -102,7 +102,8 @@ def to_original(
     # Rows and columns are interpolated one after the other: the picture may have a hundred million pixels.
     over_rows, over_columns = _shares(rows, values.shape[0]), _shares(columns, values.shape[1])
     made: NDArray[np.float32] = over_rows @ values.astype(np.float32) @ over_columns.T
-    return np.minimum(made, values.max(), out=made)  # which rounding may have gone beyond
+    np.minimum(made, values.max(), out=made)  # which rounding may have gone beyond
+    return made
 
 
 def _shares(places: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
