@@ -189,11 +189,19 @@ def _near(
     import numpy as np
 
     ours, theirs = hashes.astype(np.float32), others.astype(np.float32)
+    bits = theirs.sum(axis=1)
     for start in range(0, len(ours), _BLOCK):
         rows = ours[start : start + _BLOCK]
-        both = rows @ theirs.T
-        either = rows.sum(axis=1)[:, None] + theirs.sum(axis=1) - both
-        yield start, either - both <= distance * np.minimum(either / _FULL, 1)
+        own = rows.sum(axis=1)[:, None]
+        differ = rows @ theirs.T
+        differ *= -2
+        differ += bits
+        differ += own
+        near = differ <= distance
+        few = own[:, 0] < _FULL
+        either = (own[few] + bits + differ[few]) / 2
+        near[few] = differ[few] <= distance * np.minimum(either / _FULL, 1)
+        yield start, near
 
 
 def _near_pairs(hashes: NDArray[np.bool_], distance: int) -> Iterator[tuple[int, int]]:

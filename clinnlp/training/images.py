@@ -29,9 +29,10 @@ from clinnlp.training.task import Batch, HeadTask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clinnlp.stage import Stage
     from clinnlp.stages.images import ImageClassifier
 
-__all__ = ["evaluate_images", "image_task"]
+__all__ = ["check_pictures", "evaluate_images", "image_task"]
 
 # What a picture counts of FitConfig.batch_tokens.
 _TOKENS = 64
@@ -65,7 +66,7 @@ def image_task(
     loss = ClassificationLoss(config, weights=class_weights(config.class_weights, counts, stage.labels))
     chosen = resampled(aims.tolist(), config.resample, config.seed)
 
-    notes = [] if dev is None else _check_pictures(stage, records, dev, config)
+    notes = [] if dev is None else check_pictures(stage, records, dev, config)
     check_views(config.augment, "FitConfig: augment", stage.labels)
     views = Views(config.augment) if config.augment else None
     if frozen := config.freeze == "encoder":
@@ -91,10 +92,19 @@ def image_task(
     )
 
 
-def _check_pictures(
-    stage: ImageClassifier, train: Sequence[Record], dev: Sequence[Record], config: FitConfig
-) -> list[str]:
-    """Refuse pictures that stand on both sides of a split, as `check_split` does texts; tell of those that may."""
+def check_pictures(stage: Stage, train: Sequence[Record], dev: Sequence[Record], config: FitConfig) -> list[str]:
+    """Refuse pictures that stand on both sides of a split, as `check_split` does texts; tell of those that may.
+
+    Returns
+    -------
+    list of str
+        What the report should say of those that are allowed.
+
+    Raises
+    ------
+    TrainingError
+        With the number of such records, and two that share a picture.
+    """
     shared = shared_pictures(train, dev)
     if not shared:
         return []

@@ -23,6 +23,7 @@ from clinnlp.stages.images import ImageClassifier
 from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import FitReport, Gold, fit_heads, read_gold
 from clinnlp.training.gold import refuse_single_class, targets
+from clinnlp.training.images import check_pictures
 from clinnlp.training.labelling import gold_notes, tune_labels
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
@@ -55,6 +56,8 @@ def fit_multimodal(stage: MultimodalClassifier, train: Gold, dev: Gold | None, c
     judged = None if dev is None else with_gold(stage, read_gold(dev))
     notes = gold_notes(stage, gold, None if judged is None else judged[1])
     network, images = _image_network(stage, items, notes)
+    if images is not None and judged is not None:
+        notes += check_pictures(stage, items, judged[0], config)
     variables = learn_variables(stage.metadata, items, stage.name)
     plan = {**stage.plan, "images": images, "variables": [one.to_dict() for one in variables], "events": stage.events}
     joint = network is not None and stage.fits_images

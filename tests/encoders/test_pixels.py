@@ -85,6 +85,20 @@ def test_cmyk_becomes_rgb() -> None:
     assert max(green, blue) < 15
 
 
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (PIL.Image.fromarray(np.array([[0.25, 1.0]], dtype=np.float32)), [[64] * 3, [255] * 3]),
+        (PIL.Image.fromarray(np.array([[-50.0, np.nan, 150.0]], dtype=np.float32)), [[0] * 3, [0] * 3, [255] * 3]),
+        (PIL.Image.fromarray(np.array([[-5, 70_000]], dtype=np.int32)), [[0] * 3, [255] * 3]),
+        (PIL.Image.new("CMYK", (2, 1), (0, 255, 255, 0)), [[255, 0, 0]] * 2),
+    ],
+    ids=["shares", "floats with a gap", "32 bits", "CMYK"],
+)
+def test_files_of_other_numbers_than_bytes_are_read_as_arrays_are(picture: PIL.Image.Image, expected: Any) -> None:
+    assert Image(encoded(picture, "TIFF")).pixels().tolist() == [expected]
+
+
 def test_a_turned_photograph_stands_upright() -> None:
     picture = PIL.Image.fromarray(np.zeros((10, 20), dtype=np.uint8))
     exif = PIL.Image.Exif()

@@ -342,6 +342,18 @@ def test_gold_that_teaches_nothing_is_refused(base: Path) -> None:
         MultimodalClassifier.from_base(base, LABELS, "kind", metadata=["weight"]).fit(cases(8, 1))
 
 
+def test_pictures_on_both_sides_of_a_split_are_refused_unless_they_are_allowed(base: Path) -> None:
+    train, dev = cases(20, 1), cases(10, 2)
+    for ours, theirs in zip(train[:3], dev, strict=False):
+        theirs.images = ours.images
+    stage = MultimodalClassifier.from_base(base, LABELS, "kind", image_size=16, image_width=4)
+    with pytest.raises(TrainingError, match=r"3 of 10 development records have a picture .* such as record '1-0'"):
+        stage.fit(train, dev, FitConfig(epochs=1))
+    assert "3 of 10" in stage.fit(train, dev, FitConfig(epochs=1, allow_shared=True)).notes[-1]
+    blind = MultimodalClassifier.from_base(base, LABELS, "kind", images=False)
+    assert not any("picture" in note for note in blind.fit(train, dev, FitConfig(epochs=1)).notes)
+
+
 def test_pictures_are_seen_in_other_views_where_their_network_is_fitted(base: Path) -> None:
     states = []
     for augment in ((), ("brightness",)):
