@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -168,6 +169,7 @@ def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
     global _PIPELINE
     for number in (signal.SIGTERM, signal.SIGINT):  # the process that started this one ends it, once a part is done
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     place = places.get()
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     if gpus:
@@ -178,6 +180,12 @@ def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
         _PIPELINE = f"a worker process cannot load the pipeline: {type(error).__name__}"
     if "torch" in sys.modules:  # too late for the environment to tell it
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when the one that started it is gone, and nobody is left to tell it so."""
+    parent.join()
+    os._exit(1)
 
 
 def _annotate(group: list[Batch], on_error: OnError) -> list[Batch]:

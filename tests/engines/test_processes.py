@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,45 @@ def test_an_error_of_a_stage_is_the_same_as_in_this_process(tmp_path: Path) -> N
         assert "Zebulon" not in str(caught.value)
     report = pipeline().process(source, tmp_path / "kept", engine="processes", workers=1)
     assert report.failures == {"test_words: ValueError": 1}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not list its processes")
+def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path) -> None:
+    source = put(tmp_path, [f"Note {i}: cough." for i in range(5000)])
+    program = f"""
+from engines.registered import pipeline
+if __name__ == "__main__":
+    pipeline().process({str(source)!r}, {str(tmp_path / "out")!r}, engine="processes", workers=2, progress=print)
+"""
+    script = tmp_path / "run.py"
+    script.write_text(program, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    started = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    started.stdout.readline()  # the first batch is there, and so are the workers
+    names = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+    workers = [int(name) for name in names if _parent(name) == started.pid]
+    assert len(workers) >= 2
+    started.kill()
+    started.wait()
+    ended = time.monotonic() + 60
+    while any(_lives(worker) for worker in workers):
+        assert time.monotonic() < ended
+        time.sleep(0.1)
+
+
+def _parent(process: str) -> int:
+    try:
+        return int(Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended meanwhile
+        return 0
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Unpicklable(WordFinder):
