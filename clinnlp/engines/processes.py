@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import groupby
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from clinnlp._binding import record_name
@@ -66,8 +66,9 @@ class Processes:
 
     def __init__(self, pipeline: Pipeline, on_error: OnError, workers: int) -> None:
         self.on_error, self.workers = on_error, workers
+        self._pipeline = pipeline
         try:
-            self._pipeline = pickle.dumps(pipeline)
+            ForkingPickler.dumps(pipeline)
         except Exception as error:  # each kind of object that cannot be pickled has its own
             raise PipelineError(
                 f"{pipeline.name} cannot be sent to other processes ({type(error).__name__}): use engine='local', or"
@@ -75,6 +76,7 @@ class Processes:
             ) from None
         self._gpus = _gpus(pipeline)
         self._pool: ProcessPoolExecutor | None = None
+        self._handed: Any = None
 
     def __call__(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Annotate batches.
@@ -146,17 +148,20 @@ class Processes:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             threads = max(1, _cores() // self.workers)
-            places = context.SimpleQueue()
+            places, self._handed = context.SimpleQueue(), context.Queue()
             for place in range(self.workers):
                 places.put(place)
+                self._handed.put(self._pipeline)
             self._pool = ProcessPoolExecutor(
-                self.workers, context, initializer=_begin, initargs=(self._pipeline, threads, self._gpus, places)
+                self.workers, context, initializer=_begin, initargs=(threads, self._gpus, places, self._handed)
             )
         return self._pool
 
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+            self._handed.close()
+            self._handed.cancel_join_thread()  # of a worker that never came for its own
             self._pool = None
 
 
@@ -164,7 +169,7 @@ _PIPELINE: Any = None
 """The pipeline of a worker, or why it has none."""
 
 
-def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
+def _begin(threads: int, gpus: int, places: Any, handed: Any) -> None:
     """Make this process a worker."""
     global _PIPELINE
     for number in (signal.SIGTERM, signal.SIGINT):  # the process that started this one ends it, once a part is done
@@ -175,7 +180,7 @@ def _begin(pickled: bytes, threads: int, gpus: int, places: Any) -> None:
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(place % gpus)
     try:
-        _PIPELINE = pickle.loads(pickled)  # noqa: S301 - of the process that started this one
+        _PIPELINE = handed.get()
     except Exception as error:  # told with the first batch: a worker that ends here could not say why
         _PIPELINE = f"a worker process cannot load the pipeline: {type(error).__name__}"
     if "torch" in sys.modules:  # too late for the environment to tell it
