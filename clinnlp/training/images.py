@@ -19,7 +19,7 @@ from clinnlp.training.config import FitConfig
 from clinnlp.training.fit import Gold, read_gold
 from clinnlp.training.gold import gold_name, gold_names, refuse_single_class, targets
 from clinnlp.training.image_groups import shared_pictures
-from clinnlp.training.labelling import TOO_MANY
+from clinnlp.training.labelling import refuse_shared
 from clinnlp.training.losses import ClassificationLoss, class_weights
 from clinnlp.training.metrics import score_labels
 from clinnlp.training.sampling import resampled
@@ -108,15 +108,9 @@ def check_pictures(stage: Stage, train: Sequence[Record], dev: Sequence[Record],
     shared = shared_pictures(train, dev)
     if not shared:
         return []
-    same = next(((one, other) for one, other in shared if train[one].id == dev[other].id and train[one].id), None)
     told = f"{len(shared)} of {len(dev)} development records have a picture of a training record, or nearly the same"
-    if config.allow_shared or (same is None and len(shared) < TOO_MANY * len(dev)):
-        return [f"{told}: figures on them flatter"]
-    one, other = same or shared[0]
-    raise TrainingError(
-        f"stage {stage.name!r}: {told}, such as {gold_name(train[one], train)} and {gold_name(dev[other], dev)}: keep"
-        " them on one side (see clinnlp.training.splits.image_groups and split), or fit with allow_shared=True"
-    )
+    advice = "keep them on one side (see clinnlp.training.splits.image_groups and split)"
+    return refuse_shared(stage, train, dev, shared, told, advice, config)
 
 
 def _image_logits(

@@ -21,11 +21,11 @@ from clinnlp.training.thresholds import best_threshold, least_probability
 if TYPE_CHECKING:
     from clinnlp.stages._labelling import LabellingStage
 
-__all__ = ["TOO_MANY", "check_split", "evaluate_labels", "gold_notes", "tune_labels"]
+__all__ = ["check_split", "evaluate_labels", "gold_notes", "refuse_shared", "tune_labels"]
 
 _NAMED = 5
-TOO_MANY = 0.2
-"""Share of the development records that may have what a training record has before a fit is refused."""
+# Share of the development records that may have what a training record has before a fit is refused.
+_TOO_MANY = 0.2
 
 
 def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | None, config: FitConfig) -> list[str]:
@@ -48,17 +48,51 @@ def check_split(stage: Any, train: Sequence[Record], dev: Sequence[Record] | Non
     if not shared:
         return []
     assert dev is not None
-    pairs = [(train[i], dev[j]) for one in shared for i in one.train for j in one.dev]
-    same = next(((ours, theirs) for ours, theirs in pairs if ours.id == theirs.id and ours.id), None)
-    count = sum(len(one.dev) for one in shared)
-    told = f"{count} of {len(dev)} development records have the text of a training record"
-    if config.allow_shared or (same is None and count < TOO_MANY * len(dev)):
+    pairs = [(i, j) for one in shared for i in one.train for j in one.dev]
+    told = f"{sum(len(one.dev) for one in shared)} of {len(dev)} development records have the text of a training record"
+    return refuse_shared(
+        stage, train, dev, pairs, told, "take them out of one (see clinnlp.training.splits.split)", config
+    )
+
+
+def refuse_shared(
+    stage: Any,
+    train: Sequence[Record],
+    dev: Sequence[Record],
+    pairs: Sequence[tuple[int, int]],
+    told: str,
+    advice: str,
+    config: FitConfig,
+) -> list[str]:
+    """Refuse records that stand on both sides of a split, unless they are few or allowed to; see `check_split`.
+
+    Parameters
+    ----------
+    stage : Stage
+    train, dev : sequence of Record
+    pairs : sequence of (int, int)
+        Places of records of the two that are the same in what counts; at least one.
+    told, advice : str
+        How many they are, and what to do, for the message.
+    config : FitConfig
+
+    Returns
+    -------
+    list of str
+        What the report should say of those that are allowed.
+
+    Raises
+    ------
+    TrainingError
+    """
+    same = next(((i, j) for i, j in pairs if train[i].id == dev[j].id and train[i].id), None)
+    count = len({j for _, j in pairs})
+    if config.allow_shared or (same is None and count < _TOO_MANY * len(dev)):
         return [f"{told}: figures on them flatter"]
-    first, second = same or pairs[0]
+    ours, theirs = same or pairs[0]
     raise TrainingError(
-        f"stage {stage.name!r}: {told}, such as {gold_name(first, train)} and"
-        f" {gold_name(second, dev)}: take them out of one (see clinnlp.training.splits.split), or fit with"
-        " allow_shared=True"
+        f"stage {stage.name!r}: {told}, such as {gold_name(train[ours], train)} and {gold_name(dev[theirs], dev)}:"
+        f" {advice}, or fit with allow_shared=True"
     )
 
 
