@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clinnlp.encoders.courses import CourseEncoder
 
-__all__ = ["Course", "Modalities", "course_vectors", "image_vectors", "pad_courses"]
+__all__ = ["Course", "Modalities", "course_vectors", "image_vectors", "pad_courses", "shares"]
 
 _BATCH = 32
 
@@ -104,3 +104,22 @@ def course_vectors(encoder: CourseEncoder, courses: Sequence[Course]) -> NDArray
     with torch.inference_mode():
         made = encoder(*(tensor.to(device) for tensor in padded.values()))
     return made.float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def shares(parts: NDArray[np.float64], scores: NDArray[np.float64], found: Modalities) -> NDArray[np.float64]:
+    """Give the share of each modality in what all add to the best label, without its sign, shape (records, modalities).
+
+    Parameters
+    ----------
+    parts : ndarray of float, shape (records, modalities, labels)
+        What each adds to the logits.
+    scores : ndarray of float, shape (records, labels)
+        Which label is best.
+    found : Modalities
+        Which there are: each has the same share where none adds anything, and 0 what is not there.
+    """
+    added = np.take_along_axis(parts, scores.argmax(axis=1)[:, None, None], axis=2)[:, :, 0]
+    added = np.abs(added) * found.present
+    total = added.sum(axis=1, keepdims=True)
+    even = found.present / np.maximum(found.present.sum(axis=1, keepdims=True), 1)
+    return np.asarray(np.where(total > 0, added / np.maximum(total, 1e-12), even))

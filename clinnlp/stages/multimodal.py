@@ -289,15 +289,12 @@ class MultimodalClassifier(LabellingStage):
 
     def judged(self, found: Modalities) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give what `predict` gives, of vectors and by this stage alone."""
+        from clinnlp.encoders.modalities import shares
+
         logits, parts = self.fused(found)
         scores = probabilities(logits, self.multi_label)
         scores[~found.present.any(axis=1)] = 0
-        best = scores.argmax(axis=1)
-        added = np.take_along_axis(parts, best[:, None, None], axis=2)[:, :, 0]
-        added = np.abs(added if self.multi_label else added - parts.mean(axis=2)) * found.present
-        total = added.sum(axis=1, keepdims=True)
-        even = found.present / np.maximum(found.present.sum(axis=1, keepdims=True), 1)
-        return scores, np.where(total > 0, added / np.maximum(total, 1e-12), even)
+        return scores, shares(parts if self.multi_label else parts - parts.mean(axis=2, keepdims=True), scores, found)
 
     def explain(self, records: Record | Sequence[Record], label: str | None = None) -> list[FusedExplanation]:
         """Tell what in a record speaks for a label and what against it.
